@@ -1,0 +1,224 @@
+//! Running command lines on this host.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use crate::host::{Host, HostError, Invocation, Output, Sink, Stdin};
+use crate::state::ExitStatus;
+
+/// This host. Each command runs in a process group of its own, which is killed at the time limit and,
+/// for what it left behind, at its end.
+///
+/// ```
+/// use cluster_core::{exec::LocalHost, host::{Host, Invocation}};
+/// let output = LocalHost.run(&Invocation::new(["echo", "hi"]))?;
+/// assert_eq!(output.stdout, b"hi\n");
+/// # Ok::<(), cluster_core::host::HostError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalHost;
+
+/// Variables that change what schedulers print; no command gets to see them (design rule 10).
+const SHAPES_OUTPUT: &[&str] = &["SLURM_TIME_FORMAT", "SLURM_JSON", "SLURM_YAML", "LC_ALL", "LANG", "LANGUAGE", "TZ"];
+const SHAPES_OUTPUT_PREFIXES: &[&str] = &["SQUEUE_", "SACCT_", "SINFO_", "LC_"];
+
+impl Host for LocalHost {
+    fn run(&self, invocation: &Invocation) -> Result<Output, HostError> {
+        let deadline = Instant::now() + invocation.timeout;
+        let mut child = start(invocation)?;
+        feed(&mut child, &invocation.stdin);
+        let cap = invocation.output_cap;
+        let stdout = child.stdout.take().map(|stream| drain(stream, cap));
+        let stderr = child.stderr.take().map(|stream| drain(stream, cap));
+        let ended = ended_by(&child, deadline);
+        if let Some(group) = Pid::from_raw(child.id() as i32) {
+            // On time-out this is the kill; else it ends what the command left running in its group.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let failed =
+            |what: &str, source| HostError::Stream { command: invocation.command_line(), what: what.into(), source };
+        let status = child.wait().map_err(|source| failed("waiting", source))?;
+        // Whoever left the group may hold the pipes open for ever: they get until the deadline, or a moment.
+        let patience = deadline.max(Instant::now() + Duration::from_millis(200));
+        let (stdout, out_cut) = collect(stdout, patience).map_err(|source| failed("stdout", source))?;
+        let (stderr, err_cut) = collect(stderr, patience).map_err(|source| failed("stderr", source))?;
+        if !ended.map_err(|source| failed("waiting", source))? {
+            let tail = &stderr[stderr.len().saturating_sub(2000)..];
+            return Err(HostError::Timeout {
+                command: invocation.command_line(),
+                timeout: invocation.timeout,
+                stderr: String::from_utf8_lossy(tail).trim_end().to_owned(),
+            });
+        }
+        let status = match (status.code(), status.signal()) {
+            (Some(code), _) => ExitStatus::Exit(code),
+            (None, signal) => ExitStatus::Signal(signal.unwrap_or(0)),
+        };
+        Ok(Output { status, stdout, stderr, truncated: out_cut || err_cut })
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // The one place where this crate starts processes.
+fn start(invocation: &Invocation) -> Result<Child, HostError> {
+    let failed = |source| HostError::Start { command: invocation.command_line(), source };
+    let (program, args) = invocation
+        .argv
+        .split_first()
+        .ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidInput, "there is no command")))?;
+    let mut command = Command::new(program);
+    command.args(args).process_group(0);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let shapes = SHAPES_OUTPUT.contains(&&*text) || SHAPES_OUTPUT_PREFIXES.iter().any(|p| text.starts_with(p));
+        if shapes {
+            command.env_remove(&name);
+        }
+    }
+    command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
+    for (name, value) in &invocation.env {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(cwd) = &invocation.cwd {
+        command.current_dir(cwd);
+    }
+    let opened = |path: &Path, result: io::Result<File>| {
+        result.map(Stdio::from).map_err(|source| HostError::Stream {
+            command: invocation.command_line(),
+            what: path.display().to_string(),
+            source,
+        })
+    };
+    command.stdin(match &invocation.stdin {
+        Stdin::Empty => Stdio::null(),
+        Stdin::Bytes(_) => Stdio::piped(),
+        Stdin::File(path) => opened(path, File::open(path))?,
+    });
+    let sink = |sink: &Sink| match sink {
+        Sink::Capture => Ok(Stdio::piped()),
+        Sink::File(path) => opened(path, OpenOptions::new().create(true).append(true).open(path)),
+    };
+    command.stdout(sink(&invocation.stdout)?).stderr(sink(&invocation.stderr)?);
+    command.spawn().map_err(failed)
+}
+
+/// Writes the input from a thread of its own: a command that does not read must not block us.
+fn feed(child: &mut Child, input: &Stdin) {
+    if let (Some(mut pipe), Stdin::Bytes(bytes)) = (child.stdin.take(), input) {
+        let bytes = bytes.clone();
+        std::thread::spawn(move || {
+            // A command may end without having read all of it.
+            let _ = pipe.write_all(&bytes);
+        });
+    }
+}
+
+type Drained = io::Result<(Vec<u8>, bool)>;
+
+fn drain(mut stream: impl Read + Send + 'static, cap: usize) -> Receiver<Drained> {
+    let (send, receive) = channel();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        let read = stream.by_ref().take(cap as u64).read_to_end(&mut kept);
+        let rest = io::copy(&mut stream, &mut io::sink());
+        let _ = send.send(read.and(rest).map(|rest| (kept, rest > 0)));
+    });
+    receive
+}
+
+fn collect(stream: Option<Receiver<Drained>>, until: Instant) -> Drained {
+    let Some(stream) = stream else { return Ok((Vec::new(), false)) };
+    let patience = until.saturating_duration_since(Instant::now());
+    stream.recv_timeout(patience).unwrap_or_else(|_| Ok((Vec::new(), true)))
+}
+
+/// Waits until the child has ended (not reaped yet); false at the deadline.
+fn ended_by(child: &Child, deadline: Instant) -> io::Result<bool> {
+    let pid = Pid::from_raw(child.id() as i32).ok_or(io::ErrorKind::InvalidInput)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
+        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) if left.is_zero() => return Ok(false),
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(text: &str) -> Invocation {
+        Invocation::new(["sh", "-c", text])
+    }
+
+    #[test]
+    fn status_and_both_streams() {
+        let output = LocalHost.run(&sh("echo out; echo err >&2; exit 3")).unwrap();
+        assert_eq!(output.status, ExitStatus::Exit(3));
+        assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
+        let output = LocalHost.run(&sh("kill -9 $$")).unwrap();
+        assert_eq!(output.status, ExitStatus::Signal(9));
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_killed_with_its_group() {
+        let mut hanging = sh("trap '' TERM; sleep 1000 & echo $! >&2; wait");
+        hanging.timeout = Duration::from_millis(300);
+        let Err(HostError::Timeout { stderr, .. }) = LocalHost.run(&hanging) else { panic!("no time-out") };
+        let pid = Pid::from_raw(stderr.trim().parse().unwrap()).unwrap();
+        // Killed, it is a zombie of init's or gone.
+        let gone = || match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
+            Ok(stat) => stat.contains(") Z "),
+            Err(_) => true,
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !gone() {
+            assert!(Instant::now() < deadline, "the grandchild lives on");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn output_is_capped_and_input_is_fed() {
+        let mut invocation = sh("cat; head -c 100000 /dev/zero");
+        invocation.stdin = Stdin::Bytes(b"in".to_vec());
+        invocation.output_cap = 10;
+        let output = LocalHost.run(&invocation).unwrap();
+        assert!(output.truncated);
+        assert_eq!(output.stdout, b"in\0\0\0\0\0\0\0\0");
+    }
+
+    #[test]
+    fn streams_go_to_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut invocation = sh("cat; echo err >&2");
+        std::fs::write(dir.path().join("in"), "from a file").unwrap();
+        invocation.stdin = Stdin::File(dir.path().join("in"));
+        invocation.stdout = Sink::File(dir.path().join("out"));
+        invocation.stderr = Sink::File(dir.path().join("err"));
+        LocalHost.run(&invocation).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("out")).unwrap(), "from a file");
+        assert_eq!(std::fs::read_to_string(dir.path().join("err")).unwrap(), "err\n");
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_is_named() {
+        let error = LocalHost.run(&Invocation::new(["no-such-command-here"])).unwrap_err();
+        assert!(error.to_string().contains("no-such-command-here"), "{error}");
+    }
+}

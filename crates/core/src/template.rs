@@ -1,0 +1,294 @@
+//! Command words with placeholders: `{}` `{.}` `{/}` `{//}` `{/.}` `{#}` `{1}` `{2.}` `{name}`.
+//!
+//! A brace group that is none of these stays as it is, so that `awk '{print $1}'` needs no escape.
+
+use crate::bytestring::ByteString;
+use crate::ids::JobIndex;
+
+/// What is done to an input before it goes in; the suffix of the placeholder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transform {
+    /// `{}`: as it is.
+    Whole,
+    /// `{.}`: without its extension.
+    NoExtension,
+    /// `{/}`: its base name.
+    BaseName,
+    /// `{//}`: its directory.
+    Directory,
+    /// `{/.}`: its base name without the extension.
+    BaseNoExtension,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(Vec<u8>),
+    /// `{#}`: the job's number from 1.
+    Number,
+    /// An input: all of its columns, or one.
+    Input(Option<usize>, Transform),
+}
+
+/// One input: its columns.
+pub type Record = Vec<ByteString>;
+
+/// The words of a command in which inputs are to be put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    words: Vec<Vec<Part>>,
+}
+
+impl Template {
+    /// Reads `words`; `columns` are the names of the inputs' columns, empty ones without a name. Where
+    /// no word has a placeholder for an input, the input is appended as the last word.
+    ///
+    /// ```
+    /// use cluster_core::{ByteString, template::Template};
+    /// let words = ["gzip", "-c", "{}", "{/.}.gz"].map(ByteString::from);
+    /// let job = Template::parse(&words, &[""]).render(0, &[vec!["dir/a.txt".into()]]);
+    /// assert_eq!(job, ["gzip", "-c", "dir/a.txt", "a.gz"].map(ByteString::from));
+    /// ```
+    pub fn parse<S: AsRef<str>>(words: &[ByteString], columns: &[S]) -> Self {
+        let mut words: Vec<_> = words.iter().map(|word| parse_word(&word.0, columns)).collect();
+        if !words.iter().flatten().any(|part| matches!(part, Part::Input(..))) {
+            words.push(vec![Part::Input(None, Transform::Whole)]);
+        }
+        Self { words }
+    }
+
+    /// The words of the job at `index`, whose inputs are `inputs`: a word with an input in it comes once
+    /// for each of them, and `{}` alone gives each column as a word.
+    pub fn render(&self, index: JobIndex, inputs: &[Record]) -> Vec<ByteString> {
+        let mut words = Vec::with_capacity(self.words.len());
+        for word in &self.words {
+            if let [Part::Input(None, Transform::Whole)] = word[..] {
+                words.extend(inputs.iter().flatten().cloned());
+            } else if word.iter().any(|part| matches!(part, Part::Input(..))) {
+                words.extend(inputs.iter().map(|input| render_word(word, index, input)));
+            } else {
+                words.push(render_word(word, index, &[]));
+            }
+        }
+        words
+    }
+}
+
+fn render_word(word: &[Part], index: JobIndex, input: &[ByteString]) -> ByteString {
+    let mut text = Vec::new();
+    for part in word {
+        match part {
+            Part::Literal(literal) => text.extend_from_slice(literal),
+            Part::Number => text.extend_from_slice((u64::from(index) + 1).to_string().as_bytes()),
+            Part::Input(Some(column), transform) => {
+                text.extend_from_slice(input.get(*column).map_or(b"", |value| apply(&value.0, *transform)));
+            }
+            Part::Input(None, transform) => {
+                for (i, value) in input.iter().enumerate() {
+                    if i > 0 {
+                        text.push(b' ');
+                    }
+                    text.extend_from_slice(apply(&value.0, *transform));
+                }
+            }
+        }
+    }
+    ByteString(text)
+}
+
+fn apply(value: &[u8], transform: Transform) -> &[u8] {
+    let slash = value.iter().rposition(|&b| b == b'/');
+    let base_at = slash.map_or(0, |slash| slash + 1);
+    // A leading dot names a hidden file, it begins no extension.
+    let dot = value[base_at..].iter().rposition(|&b| b == b'.').filter(|&dot| dot > 0).map(|dot| base_at + dot);
+    match transform {
+        Transform::Whole => value,
+        Transform::NoExtension => &value[..dot.unwrap_or(value.len())],
+        Transform::BaseName => &value[base_at..],
+        Transform::BaseNoExtension => &value[base_at..dot.unwrap_or(value.len())],
+        Transform::Directory => match slash {
+            None => b".",
+            Some(0) => b"/",
+            Some(slash) => &value[..slash],
+        },
+    }
+}
+
+fn parse_word<S: AsRef<str>>(word: &[u8], columns: &[S]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut literal = Vec::new();
+    let mut rest = word;
+    while let Some(&byte) = rest.first() {
+        let close = rest.iter().position(|&b| b == b'}');
+        let part = match close {
+            Some(close) if byte == b'{' => placeholder(&rest[1..close], columns).map(|part| (part, close + 1)),
+            _ => None,
+        };
+        match part {
+            Some((part, length)) => {
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                }
+                parts.push(part);
+                rest = &rest[length..];
+            }
+            None => {
+                literal.push(byte);
+                rest = &rest[1..];
+            }
+        }
+    }
+    if !literal.is_empty() || parts.is_empty() {
+        parts.push(Part::Literal(literal));
+    }
+    parts
+}
+
+fn placeholder<S: AsRef<str>>(inside: &[u8], columns: &[S]) -> Option<Part> {
+    let inside = std::str::from_utf8(inside).ok()?;
+    if inside == "#" {
+        return Some(Part::Number);
+    }
+    let forms = [
+        ("/.", Transform::BaseNoExtension),
+        ("//", Transform::Directory),
+        ("/", Transform::BaseName),
+        (".", Transform::NoExtension),
+        ("", Transform::Whole),
+    ];
+    forms.into_iter().find_map(|(suffix, transform)| {
+        let name = inside.strip_suffix(suffix)?;
+        let column = match name {
+            "" => None,
+            _ => Some(column(name, columns)?),
+        };
+        Some(Part::Input(column, transform))
+    })
+}
+
+fn column<S: AsRef<str>>(name: &str, columns: &[S]) -> Option<usize> {
+    let numbered = || crate::ids::digits(name).filter(|n| (1..=columns.len() as u64).contains(n));
+    columns
+        .iter()
+        .position(|column| column.as_ref() == name && !name.is_empty())
+        .or_else(|| numbered().map(|n| n as usize - 1))
+}
+
+/// A command text for `sh -c` with placeholders, made safe: each becomes a positional parameter, which
+/// the shell expands quoted, so that no input is ever read as shell text.
+///
+/// Returns the new text and the words that give the parameters `$1`, `$2` … (each one placeholder).
+///
+/// ```
+/// use cluster_core::template::shell_text;
+/// let (text, parameters) = shell_text(b"gzip -c {} > '{.}'.gz", &[""], false).unwrap();
+/// assert_eq!(text, br#"gzip -c "${1}" > ''"${2}"''.gz"#);
+/// assert_eq!(parameters, ["{}", "{.}"]);
+/// ```
+///
+/// With `many` inputs to one job there is one list of parameters only: the text may then use one kind of
+/// placeholder, which becomes `"$@"`; `None` where it uses several, or one inside quotes.
+pub fn shell_text<S: AsRef<str>>(text: &[u8], columns: &[S], many: bool) -> Option<(Vec<u8>, Vec<String>)> {
+    let mut out = Vec::with_capacity(text.len() + 16);
+    let mut parameters: Vec<String> = Vec::new();
+    let mut quote = 0u8;
+    let mut rest = text;
+    while let Some(&byte) = rest.first() {
+        let close = rest.iter().position(|&b| b == b'}').filter(|_| byte == b'{');
+        let inside = close.map(|close| &rest[1..close]);
+        // `${name}` is the shell's own, whatever our columns are called.
+        let own = out.last() == Some(&b'$') && quote != b'\'';
+        if let Some(inside) = inside.filter(|inside| !own && placeholder(inside, columns).is_some()) {
+            let word = format!("{{{}}}", String::from_utf8_lossy(inside));
+            rest = &rest[inside.len() + 2..];
+            let number = parameters.iter().position(|known| *known == word).unwrap_or_else(|| {
+                parameters.push(word);
+                parameters.len() - 1
+            });
+            if many {
+                if parameters.len() > 1 || quote != 0 {
+                    return None;
+                }
+                out.extend_from_slice(b"\"$@\"");
+                continue;
+            }
+            let reference = format!("${{{}}}", number + 1);
+            match quote {
+                0 => out.extend_from_slice(format!("\"{reference}\"").as_bytes()),
+                b'"' => out.extend_from_slice(reference.as_bytes()),
+                _ => out.extend_from_slice(format!("'\"{reference}\"'").as_bytes()),
+            }
+            continue;
+        }
+        match (quote, byte) {
+            (0, b'\'' | b'"') => quote = byte,
+            (b'\'', b'\'') | (b'"', b'"') => quote = 0,
+            (0 | b'"', b'\\') if rest.len() > 1 => {
+                out.extend_from_slice(&rest[..2]);
+                rest = &rest[2..];
+                continue;
+            }
+            _ => {}
+        }
+        out.push(byte);
+        rest = &rest[1..];
+    }
+    Some((out, parameters))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn render(words: &[&str], columns: &[&str], inputs: &[&[&str]]) -> Vec<String> {
+        let words: Vec<_> = words.iter().map(|&w| w.into()).collect();
+        let inputs: Vec<Record> = inputs.iter().map(|r| r.iter().map(|&v| v.into()).collect()).collect();
+        let words = Template::parse(&words, columns).render(4, &inputs);
+        words.iter().map(|w| w.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn each_form() {
+        let words = ["{}", "{.}", "{/}", "{//}", "{/.}", "{#}", "x{}y"];
+        let expected = ["d/a.tar.gz", "d/a.tar", "a.tar.gz", "d", "a.tar", "5", "xd/a.tar.gzy"];
+        assert_eq!(render(&words, &[""], &[&["d/a.tar.gz"]]), expected);
+        assert_eq!(render(&["{.}", "{//}", "{/}"], &[""], &[&[".bashrc"]]), [".bashrc", ".", ".bashrc"]);
+        assert_eq!(render(&["{//}"], &[""], &[&["/etc"]]), ["/"]);
+    }
+
+    #[test]
+    fn without_a_placeholder_the_input_comes_last() {
+        assert_eq!(render(&["echo", "{print $1}", "{#}"], &[""], &[&["a"]]), ["echo", "{print $1}", "5", "a"]);
+    }
+
+    #[test]
+    fn columns_by_number_and_name() {
+        let words = ["{2}-{1.}", "{sample/}", "{3}", "{}"];
+        assert_eq!(render(&words, &["sample", ""], &[&["s/x.y", "b"]]), ["b-s/x", "x.y", "{3}", "s/x.y", "b"]);
+    }
+
+    #[test]
+    fn several_inputs_repeat_the_word() {
+        assert_eq!(render(&["cat", "-n", "f={}"], &[""], &[&["a"], &["b"]]), ["cat", "-n", "f=a", "f=b"]);
+    }
+
+    #[test]
+    fn shell_text_keeps_what_is_the_shells() {
+        let (text, parameters) = shell_text(br#"echo ${x} "{}" \{} {nope}"#, &["x"], false).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), r#"echo ${x} "${1}" \{} {nope}"#);
+        assert_eq!(parameters, ["{}"]);
+        assert!(shell_text(b"cat {} {.}", &[""], true).is_none());
+        assert_eq!(shell_text(b"cat {}", &[""], true).unwrap().0, br#"cat "$@""#);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(word in "[{}./#a1$'\"\\\\ ]{0,12}", value: Vec<u8>) {
+            let template = Template::parse(&[word.as_str().into()], &["a"]);
+            template.render(0, &[vec![ByteString(value)]]);
+            let _ = shell_text(word.as_bytes(), &["a"], false);
+            let _ = shell_text(word.as_bytes(), &["a"], true);
+        }
+    }
+}
