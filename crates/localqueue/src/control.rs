@@ -1,0 +1,41 @@
+//! How others reach the slot that watches a job.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+/// One slot's bell: who rings it names the signal with which the job's end is asked for.
+#[derive(Debug)]
+pub(crate) struct Control {
+    bell: OwnedFd,
+    asked: AtomicI32,
+}
+
+impl Control {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            asked: AtomicI32::new(0),
+        })
+    }
+
+    /// Asks for the end of the job by `signal`. Only while the engine's lock says that it runs here.
+    pub(crate) fn ask(&self, signal: i32) {
+        self.asked.store(signal, Ordering::SeqCst);
+        // Full means that it rings already.
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+
+    /// The signal asked for since the last call.
+    pub(crate) fn take(&self) -> Option<i32> {
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+        Some(self.asked.swap(0, Ordering::SeqCst)).filter(|&signal| signal != 0)
+    }
+}
+
+impl AsFd for Control {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}

@@ -1,0 +1,419 @@
+//! The engine: the queue, and a slot thread for each job that runs at once.
+//!
+//! There is no scheduling thread and no polling. A slot whose job has ended records the end, gives back
+//! what the job took and takes the next job, all in its own thread; others are woken only where more
+//! than one job can start.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use cluster_core::{Cause, IndexSet, JobIndex, Timestamp};
+
+use crate::capacity::Amount;
+use crate::control::Control;
+use crate::event::{Ended, Event};
+use crate::launch::{Job, Launch, Slot};
+use crate::queue::{BatchKey, Counts, Doomed, Happened, NewWork, Queue, RootId, Start};
+use crate::slot_table::SlotTable;
+use crate::submission::{Live, Root};
+
+/// A job that runs.
+struct Running {
+    start: Start,
+    since: Timestamp,
+    /// The slot's bell; an adopted job has its watcher's.
+    control: Arc<Control>,
+    lent: bool,
+    cancelled: bool,
+}
+
+struct State {
+    queue: Queue,
+    roots: Vec<Option<Arc<dyn Root>>>,
+    live: HashMap<(BatchKey, u32), (Arc<Live>, u32)>,
+    running: HashMap<(BatchKey, JobIndex), Running>,
+    /// Slots without a job.
+    idle: u32,
+    slots: u32,
+    closing: bool,
+}
+
+/// What is called when the engine has nothing to do, or has again.
+pub type OnQuiet = Box<dyn Fn(bool) + Send + Sync>;
+
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+    /// Rung when a job has ended and when slots leave.
+    quiet: Condvar,
+    launch: Box<dyn Launch>,
+    table: Option<SlotTable>,
+}
+
+/// See the [module](self).
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What the engine does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// All that jobs may take.
+    pub capacity: Amount,
+    /// What running jobs take.
+    pub taken: Amount,
+    /// Jobs that run.
+    pub running: u32,
+    /// Jobs that wait.
+    pub waiting: Counts,
+    /// Whether nothing more starts.
+    pub draining: bool,
+}
+
+impl Engine {
+    /// An engine over `capacity`. With a `table` it can be seen after a kill what had been started.
+    pub fn new(capacity: Amount, launch: Box<dyn Launch>, table: Option<SlotTable>) -> Self {
+        let state = State {
+            queue: Queue::new(capacity),
+            roots: Vec::new(),
+            live: HashMap::new(),
+            running: HashMap::new(),
+            idle: 0,
+            slots: 0,
+            closing: false,
+        };
+        let shared =
+            Shared { state: Mutex::new(state), work: Condvar::new(), quiet: Condvar::new(), launch, table };
+        Self { shared: Arc::new(shared) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
+    }
+
+    /// Takes a root in.
+    pub fn add_root(&self, root: Arc<dyn Root>) -> RootId {
+        let mut state = self.lock();
+        let free = state.roots.iter().position(Option::is_none).unwrap_or(state.roots.len());
+        if free == state.roots.len() {
+            state.roots.push(None);
+        }
+        state.roots[free] = Some(root);
+        free as RootId
+    }
+
+    /// Forgets a root; its running jobs go on, and their ends are still recorded by it.
+    pub fn remove_root(&self, root: RootId) {
+        let mut state = self.lock();
+        state.queue.remove_root(root);
+        state.live.retain(|(key, _), _| key.0 != root);
+        if let Some(place) = state.roots.get_mut(usize::from(root)) {
+            *place = None;
+        }
+    }
+
+    /// Takes jobs in, all works before any of their jobs starts.
+    pub fn push(&self, works: impl IntoIterator<Item = NewWork>) {
+        let mut state = self.lock();
+        for work in works {
+            state.queue.push(work);
+        }
+        self.shared.wake(&mut state);
+    }
+
+    /// Holds queued jobs of a batch (`None`: all). Returns those that were queued.
+    pub fn hold(&self, key: BatchKey, jobs: Option<&IndexSet>) -> IndexSet {
+        self.lock().queue.hold(key, jobs)
+    }
+
+    /// Releases held jobs of a batch. Returns those that were held.
+    pub fn release(&self, key: BatchKey, jobs: Option<&IndexSet>) -> IndexSet {
+        let mut state = self.lock();
+        let released = state.queue.release(key, jobs);
+        self.shared.wake(&mut state);
+        released
+    }
+
+    /// Gives waiting jobs another priority. Returns those that it changed.
+    pub fn set_priority(&self, key: BatchKey, jobs: Option<&IndexSet>, priority: i32) -> IndexSet {
+        self.lock().queue.set_priority(key, jobs, priority)
+    }
+
+    /// Changes how many jobs of a batch may run at once.
+    pub fn set_max_running(&self, key: BatchKey, limit: u32) {
+        let mut state = self.lock();
+        let running = state.running.values().filter(|running| running.start.key == key).count() as u32;
+        state.queue.set_max_running(key, limit, running);
+        self.shared.wake(&mut state);
+    }
+
+    /// Takes waiting jobs out of the queue and asks running ones to end, by `signal`. Returns both sets:
+    /// the first have ended by this, the others will say so themselves.
+    pub fn cancel(&self, key: BatchKey, jobs: Option<&IndexSet>, signal: i32) -> (IndexSet, IndexSet) {
+        let mut state = self.lock();
+        let unstarted = state.queue.cancel(key, jobs);
+        let mut asked = Vec::new();
+        for running in state.running.values_mut() {
+            let meant = running.start.key == key && jobs.is_none_or(|jobs| jobs.contains(running.start.index));
+            if meant {
+                running.cancelled = true;
+                running.control.ask(signal);
+                asked.push(running.start.index);
+            }
+        }
+        let doomed = state.queue.happened(key, &unstarted, Happened::Failed);
+        self.shared.doom(&mut state, doomed);
+        self.shared.wake(&mut state);
+        (unstarted, asked.into_iter().collect())
+    }
+
+    /// Tells those that wait for jobs of a batch what happened to them.
+    pub fn happened(&self, key: BatchKey, jobs: &IndexSet, what: Happened) {
+        let mut state = self.lock();
+        let doomed = state.queue.happened(key, jobs, what);
+        self.shared.doom(&mut state, doomed);
+        self.shared.wake(&mut state);
+    }
+
+    /// Nothing of the root starts from now on, or again something does.
+    pub fn pause_root(&self, root: RootId, paused: bool) {
+        let mut state = self.lock();
+        state.queue.pause_root(root, paused);
+        self.shared.wake(&mut state);
+    }
+
+    /// A running job waits for jobs of its own: others may use its cores until it goes on.
+    /// False where no such job runs here.
+    pub fn lend(&self, key: BatchKey, index: JobIndex, lend: bool) -> bool {
+        let mut state = self.lock();
+        let Some(running) = state.running.get_mut(&(key, index)) else { return false };
+        if running.lent == lend {
+            return false;
+        }
+        running.lent = lend;
+        let need = running.start.need;
+        state.queue.lend(need, lend);
+        self.shared.wake(&mut state);
+        true
+    }
+
+    /// Changes what jobs may take; a lower limit stops no running job.
+    pub fn set_capacity(&self, capacity: Amount) {
+        let mut state = self.lock();
+        state.queue.set_capacity(capacity);
+        self.shared.wake(&mut state);
+    }
+
+    /// Starts nothing more, or again something.
+    pub fn set_draining(&self, draining: bool) {
+        let mut state = self.lock();
+        state.queue.set_draining(draining);
+        self.shared.wake(&mut state);
+    }
+
+    /// What it does now.
+    pub fn status(&self) -> Status {
+        let state = self.lock();
+        Status {
+            capacity: state.queue.capacity(),
+            taken: state.queue.taken(),
+            running: state.running.len() as u32,
+            waiting: state.queue.counts(),
+            draining: state.queue.is_draining(),
+        }
+    }
+
+    /// The jobs of a root that run, with the time they started.
+    pub fn running(&self, root: RootId) -> Vec<(BatchKey, JobIndex, Timestamp)> {
+        let state = self.lock();
+        let of_root = state.running.values().filter(|running| running.start.key.0 == root);
+        of_root.map(|running| (running.start.key, running.start.index, running.since)).collect()
+    }
+
+    /// Whether any job of the batch waits or runs.
+    pub fn has_batch(&self, key: BatchKey) -> bool {
+        let state = self.lock();
+        state.queue.has_unstarted(key) || state.running.keys().any(|(running, _)| *running == key)
+    }
+
+    /// Waits until nothing runs and, unless it drains, nothing could.
+    pub fn wait_quiet(&self) {
+        let mut state = self.lock();
+        while !state.running.is_empty() || state.queue.can_start() {
+            state = self.shared.quiet.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Ends the slots as their jobs end.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.closing = true;
+        state.queue.set_draining(true);
+        self.shared.work.notify_all();
+    }
+
+    /// Takes in a job that was found running: it has its part of the machine until `adopted_ended`.
+    pub(crate) fn adopt(&self, start: Start, since: Timestamp, control: Arc<Control>) {
+        let mut state = self.lock();
+        state.queue.adopt(start.key, start.need);
+        state.running.insert((start.key, start.index), Running { start, since, control, lent: false, cancelled: false });
+    }
+
+    /// An adopted job is over.
+    pub(crate) fn adopted_ended(&self, start: Start, ended: Ended) {
+        self.shared.ended(start, ended);
+    }
+
+    /// Whether somebody asked for the end of a job that runs.
+    pub(crate) fn was_cancelled(&self, key: BatchKey, index: JobIndex) -> bool {
+        self.lock().running.get(&(key, index)).is_some_and(|running| running.cancelled)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic in one slot must not end all others.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that somebody takes the next job, where one can start.
+    fn wake(self: &Arc<Self>, state: &mut State) {
+        if !state.queue.can_start() || state.closing {
+            return;
+        }
+        if state.idle > 0 {
+            self.work.notify_one();
+            return;
+        }
+        let shared = self.clone();
+        let number = state.slots as usize;
+        let spawned = std::thread::Builder::new()
+            .name(format!("slot-{number}"))
+            .stack_size(256 << 10)
+            .spawn(move || shared.serve(number));
+        match spawned {
+            Ok(_) => state.slots += 1,
+            // The slots that there are go on; with none at all, the next call tries again.
+            Err(error) => tracing::error!("cannot start a slot thread: {error}"),
+        }
+    }
+
+    fn serve(self: Arc<Self>, number: usize) {
+        let control = match Control::new() {
+            Ok(control) => Arc::new(control),
+            Err(error) => {
+                tracing::error!("cannot make a slot: {error}");
+                return;
+            }
+        };
+        let mut slot = Slot::new(number);
+        let mut state = self.lock();
+        loop {
+            let Some(start) = state.queue.start_next() else {
+                if state.closing {
+                    state.slots -= 1;
+                    self.quiet.notify_all();
+                    return;
+                }
+                if state.running.is_empty() {
+                    self.quiet.notify_all();
+                }
+                state.idle += 1;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+                continue;
+            };
+            let Some(root) = state.roots.get(usize::from(start.key.0)).and_then(Clone::clone) else {
+                state.queue.finished(start.key, start.need);
+                continue;
+            };
+            let since = Timestamp::now();
+            let entry = state.live.entry((start.key, start.k)).or_insert_with(|| (Arc::new(Live::new()), 0));
+            entry.1 += 1;
+            let live = entry.0.clone();
+            control.take();
+            state.running.insert(
+                (start.key, start.index),
+                Running { start, since, control: control.clone(), lent: false, cancelled: false },
+            );
+            if state.queue.has_dependents(start.key) {
+                let one = IndexSet::range(start.index, start.index + 1);
+                let doomed = state.queue.happened(start.key, &one, Happened::Started);
+                self.doom(&mut state, doomed);
+            }
+            let slots = state.queue.capacity().cores;
+            self.wake(&mut state);
+            drop(state);
+            let mut job = Job {
+                start,
+                root: &root,
+                live: &live,
+                control: &control,
+                slot: &mut slot,
+                table: self.table.as_ref(),
+                slots,
+                started: since,
+                began: Instant::now(),
+            };
+            let finished = self.launch.run(&mut job);
+            let ok = finished.ended.cause == Cause::Exit(0);
+            // First the record, then what follows from it.
+            root.record(Event::Ended(finished.ended));
+            for path in finished.remove {
+                let _ = std::fs::remove_file(path);
+            }
+            state = self.lock();
+            self.settle(&mut state, start, ok);
+        }
+    }
+
+    fn ended(self: &Arc<Self>, start: Start, ended: Ended) {
+        let root = self.lock().roots.get(usize::from(start.key.0)).and_then(Clone::clone);
+        let ok = ended.cause == Cause::Exit(0);
+        if let Some(root) = root {
+            root.record(Event::Ended(ended));
+        }
+        let mut state = self.lock();
+        self.settle(&mut state, start, ok);
+        self.wake(&mut state);
+        self.quiet.notify_all();
+    }
+
+    /// Gives back what a job took and tells those that wait for it.
+    fn settle(self: &Arc<Self>, state: &mut State, start: Start, ok: bool) {
+        if let Some(running) = state.running.remove(&(start.key, start.index))
+            && running.lent
+        {
+            state.queue.lend(start.need, false);
+        }
+        state.queue.finished(start.key, start.need);
+        if let Some((_, running)) = state.live.get_mut(&(start.key, start.k)) {
+            *running -= 1;
+            if *running == 0 && !state.queue.has_unstarted(start.key) {
+                state.live.remove(&(start.key, start.k));
+            }
+        }
+        if state.queue.has_dependents(start.key) {
+            let one = IndexSet::range(start.index, start.index + 1);
+            let what = if ok { Happened::Succeeded } else { Happened::Failed };
+            let doomed = state.queue.happened(start.key, &one, what);
+            self.doom(state, doomed);
+        }
+    }
+
+    fn doom(&self, state: &mut State, doomed: Vec<Doomed>) {
+        for Doomed { key, k, run, jobs } in doomed {
+            let Some(root) = state.roots.get(usize::from(key.0)).and_then(Option::as_ref) else { continue };
+            root.record(Event::Unstarted {
+                batch: key.1,
+                k,
+                run,
+                jobs,
+                cause: Cause::DependencyNeverSatisfied,
+                at: Timestamp::now(),
+            });
+        }
+    }
+}
