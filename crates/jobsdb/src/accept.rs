@@ -1,0 +1,251 @@
+//! Taking batches in, and their submissions.
+
+use std::collections::HashMap;
+
+use cluster_core::{BatchId, IndexSet, JobId, JobSpec, JobState, SubmissionNumber, Tag, Timestamp};
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use crate::batch::key;
+use crate::columns::Columns;
+use crate::error::StoreError;
+use crate::fault::{Fault, json};
+use crate::open::Store;
+use crate::statements::statements;
+
+/// A batch to be taken in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBatch {
+    /// The tag of its first submission: taken in twice, it is made once.
+    pub tag: Tag,
+    /// What its jobs are to do.
+    pub spec: JobSpec,
+    /// The system it is for.
+    pub system: String,
+    /// The scheduler there.
+    pub scheduler: String,
+    /// What all its jobs begin as: created, submitting, queued or held.
+    pub state: JobState,
+    /// Who submits it.
+    pub user: String,
+    /// From which terminal.
+    pub terminal: Option<String>,
+    /// The machine that it belongs to, where it is local.
+    pub owner: Option<String>,
+    /// The job that submits it.
+    pub parent: Option<JobId>,
+    /// Now.
+    pub at: Timestamp,
+    /// Facts of the user about the whole batch.
+    pub meta: Vec<(String, String)>,
+}
+
+impl NewBatch {
+    /// A batch without terminal, owner, parent and meta.
+    pub fn new(
+        tag: Tag,
+        spec: JobSpec,
+        system: impl Into<String>,
+        scheduler: impl Into<String>,
+        state: JobState,
+        user: impl Into<String>,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            tag,
+            spec,
+            system: system.into(),
+            scheduler: scheduler.into(),
+            state,
+            user: user.into(),
+            terminal: None,
+            owner: None,
+            parent: None,
+            at,
+            meta: Vec::new(),
+        }
+    }
+}
+
+/// One call of the scheduler for some jobs of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmissionRow {
+    /// The batch.
+    pub batch: BatchId,
+    /// Its number there.
+    pub k: SubmissionNumber,
+    /// Its tag.
+    pub tag: Tag,
+    /// Its jobs; `None` for all of the batch.
+    pub jobs: Option<IndexSet>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+impl SubmissionRow {
+    fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let mut c = Columns::new(row);
+        Ok(Self {
+            batch: BatchId(c.number()?),
+            k: c.number()?,
+            tag: c.parsed()?,
+            jobs: match c.opt_str()? {
+                None | Some("") => None,
+                Some(text) => Some(text.parse().map_err(|e: cluster_core::ParseError| {
+                    sqlx::Error::ColumnDecode { index: "jobs".to_owned(), source: e.into() }
+                })?),
+            },
+            created: c.time()?,
+        })
+    }
+}
+
+statements! {
+    TAGS = "SELECT s.tag, s.batch FROM json_each(?1) t CROSS JOIN submission s ON s.tag = t.value";
+    TAG = "SELECT batch, k, tag, jobs, created FROM submission WHERE tag = ?1";
+    SUBMISSIONS = "SELECT batch, k, tag, jobs, created FROM submission WHERE batch = ?1 ORDER BY k";
+    INSERT_BATCHES =
+        "INSERT INTO batch (tag, name, system, scheduler, owner, user, terminal, count, priority, created, state, \
+            changed, parent_batch, parent_index, spec, n0, n1, n2, n3) \
+         SELECT n.tag, n.name, n.system, n.scheduler, n.owner, n.user, n.terminal, n.count, n.priority, n.at, n.state, \
+            n.at, n.parent_batch, n.parent_index, n.spec, iif(n.state = 0, n.count, 0), iif(n.state = 1, n.count, 0), \
+            iif(n.state = 2, n.count, 0), iif(n.state = 3, n.count, 0) \
+         FROM (SELECT value ->> 'tag' AS tag, value ->> 'name' AS name, value ->> 'system' AS system, \
+            value ->> 'scheduler' AS scheduler, value ->> 'owner' AS owner, value ->> 'user' AS user, \
+            value ->> 'terminal' AS terminal, value ->> 'count' AS count, value ->> 'priority' AS priority, \
+            value ->> 'at' AS at, value ->> 'state' AS state, value ->> 'parent_batch' AS parent_batch, \
+            value ->> 'parent_index' AS parent_index, value ->> 'spec' AS spec FROM json_each(?1) ORDER BY key) n \
+         RETURNING tag, id";
+    INSERT_FIRST_SUBMISSIONS =
+        "INSERT INTO submission (batch, k, tag, jobs, created) \
+         SELECT b.id, 0, b.tag, '', b.created FROM json_each(?1) t CROSS JOIN batch b ON b.tag = t.value ->> 'tag'";
+    INSERT_META =
+        "INSERT INTO meta (batch, idx, key, value) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) WHERE true \
+         ON CONFLICT DO UPDATE SET value = excluded.value";
+}
+
+/// A batch as `INSERT_BATCHES` takes it.
+#[derive(Serialize)]
+struct Row1<'a> {
+    tag: &'a Tag,
+    name: &'a str,
+    system: &'a str,
+    scheduler: &'a str,
+    owner: Option<&'a str>,
+    user: &'a str,
+    terminal: Option<&'a str>,
+    count: u32,
+    priority: i32,
+    at: Timestamp,
+    state: u8,
+    parent_batch: Option<BatchId>,
+    parent_index: Option<u32>,
+    spec: String,
+}
+
+impl Store {
+    /// Takes batches in, in one transaction. A tag that is there already returns the batch it made.
+    ///
+    /// # Errors
+    /// Where a batch begins in a state that none can begin in, or the store cannot be written: then none
+    /// was taken in.
+    pub fn accept(&mut self, batches: &[NewBatch]) -> Result<Vec<BatchId>, StoreError> {
+        if let Some(bad) = batches.iter().find(|batch| !may_begin(batch.state)) {
+            return Err(StoreError::BadState { state: bad.state });
+        }
+        self.write("add a batch to", async |connection| {
+            let tags: Vec<_> = batches.iter().map(|batch| &batch.tag).collect();
+            let mut ids = ids_of(connection, json("tags", &tags)?).await?;
+            let mut fresh: HashMap<&Tag, ()> = HashMap::new();
+            let missing: Vec<_> = batches
+                .iter()
+                .filter(|batch| {
+                    !ids.contains_key(batch.tag.as_str()) && fresh.insert(&batch.tag, ()).is_none()
+                })
+                .collect();
+            if !missing.is_empty() {
+                insert(connection, &missing, &mut ids).await?;
+            }
+            let id = |batch: &NewBatch| ids.get(batch.tag.as_str()).copied();
+            batches.iter().map(|batch| id(batch).ok_or(Fault::Sql(sqlx::Error::RowNotFound))).collect()
+        })
+    }
+
+    /// The submission with this tag.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn find_tag(&mut self, tag: &Tag) -> Result<Option<SubmissionRow>, StoreError> {
+        self.read("look for a tag in", async |connection| {
+            let row = sqlx::query(TAG).bind(tag.as_str()).fetch_optional(connection).await?;
+            Ok(row.as_ref().map(SubmissionRow::read).transpose()?)
+        })
+    }
+
+    /// The submissions of a batch, the first first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn submissions(&mut self, batch: BatchId) -> Result<Vec<SubmissionRow>, StoreError> {
+        self.read("read the submissions of a batch from", async |connection| {
+            let rows = sqlx::query(SUBMISSIONS).bind(key(batch)).fetch_all(connection).await?;
+            Ok(rows.iter().map(SubmissionRow::read).collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+/// Whether a batch, or a further submission, can begin so.
+pub(crate) fn may_begin(state: JobState) -> bool {
+    matches!(state, JobState::Created | JobState::Submitting | JobState::Queued | JobState::Held)
+}
+
+async fn ids_of(connection: &mut SqliteConnection, tags: String) -> Result<HashMap<String, BatchId>, Fault> {
+    let rows = sqlx::query(TAGS).bind(tags).fetch_all(connection).await?;
+    let mut ids = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        ids.insert(row.try_get(0)?, BatchId(row.try_get::<i64, _>(1)? as u64));
+    }
+    Ok(ids)
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    batches: &[&NewBatch],
+    ids: &mut HashMap<String, BatchId>,
+) -> Result<(), Fault> {
+    let rows = batches.iter().map(|batch| {
+        Ok(Row1 {
+            tag: &batch.tag,
+            name: &batch.spec.name,
+            system: &batch.system,
+            scheduler: &batch.scheduler,
+            owner: batch.owner.as_deref(),
+            user: &batch.user,
+            terminal: batch.terminal.as_deref(),
+            count: batch.spec.count,
+            priority: batch.spec.priority,
+            at: batch.at,
+            state: batch.state as u8,
+            parent_batch: batch.parent.map(|parent| parent.batch),
+            parent_index: batch.parent.map(|parent| parent.index),
+            spec: json("spec", &batch.spec)?,
+        })
+    });
+    let rows = json("batches", &rows.collect::<Result<Vec<_>, StoreError>>()?)?;
+    let made = sqlx::query(INSERT_BATCHES).bind(rows.as_str()).fetch_all(&mut *connection).await?;
+    for row in &made {
+        ids.insert(row.try_get(0)?, BatchId(row.try_get::<i64, _>(1)? as u64));
+    }
+    sqlx::query(INSERT_FIRST_SUBMISSIONS).bind(rows).execute(&mut *connection).await?;
+    let mut meta = Vec::new();
+    for batch in batches {
+        let id = ids.get(batch.tag.as_str()).copied();
+        meta.extend(batch.meta.iter().map(|(name, value)| (id, -1, name, value)));
+    }
+    if !meta.is_empty() {
+        sqlx::query(INSERT_META).bind(json("meta", &meta)?).execute(connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Is the store in order? SQLite's own checks, and whether the counts are those of the rows.
+
+use sqlx::Row;
+
+use crate::batch::{BatchRow, batch_columns};
+use crate::error::StoreError;
+use crate::open::Store;
+use crate::rows_sql::by_state;
+use crate::statements::statements;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// How many batches were looked at.
+    pub batches: u64,
+    /// How many jobs they have.
+    pub jobs: u64,
+    /// How many of these have a row.
+    pub rows: u64,
+    /// What is wrong, one line each.
+    pub problems: Vec<String>,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+statements! {
+    INTEGRITY = "PRAGMA integrity_check(100)";
+    FOREIGN_KEYS = "PRAGMA foreign_key_check";
+    ALL_BATCHES = concat!("SELECT ", batch_columns!(), " FROM batch ORDER BY id");
+    COUNT_ALL = "SELECT state, count(*) FROM job WHERE batch = ?1 GROUP BY state";
+    // An end has a cause and a time, nothing else has; success is exit 0; no index lies beyond the count.
+    ODD_JOBS =
+        "SELECT j.batch, j.idx, j.state FROM batch b CROSS JOIN job j ON j.batch = b.id \
+         WHERE (j.state >= 7) <> (j.cause IS NOT NULL) OR (j.state >= 7) <> (j.ended IS NOT NULL) \
+            OR (j.state = 7) <> (j.cause IS 0 AND j.cause_arg IS 0) OR j.state NOT BETWEEN 0 AND 8 \
+            OR j.idx < 0 OR j.idx >= b.count OR j.run < 1 LIMIT 100";
+}
+
+impl Store {
+    /// Looks at everything. It reads the whole store, which takes its time.
+    ///
+    /// # Errors
+    /// Where the store cannot be read at all; damage that SQLite can name is in the report.
+    pub fn check(&mut self) -> Result<CheckReport, StoreError> {
+        self.snapshot("check", async |connection| {
+            let mut report = CheckReport::default();
+            for row in &sqlx::query(INTEGRITY).fetch_all(&mut *connection).await? {
+                let line: String = row.try_get(0)?;
+                if line != "ok" {
+                    report.problems.push(line);
+                }
+            }
+            if !report.is_sound() {
+                // What lies in damaged pages cannot be counted.
+                return Ok(report);
+            }
+            for row in &sqlx::query(FOREIGN_KEYS).fetch_all(&mut *connection).await? {
+                let (table, parent): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+                report.problems.push(format!("a row of {table} belongs to a {parent} that is not there"));
+            }
+            for row in &sqlx::query(ALL_BATCHES).fetch_all(&mut *connection).await? {
+                let batch = BatchRow::read(row)?;
+                let counted = if batch.rows == 0 {
+                    Vec::new()
+                } else {
+                    let rows = sqlx::query(COUNT_ALL).bind(batch.id.0 as i64);
+                    by_state(&rows.fetch_all(&mut *connection).await?)?
+                };
+                compare(&batch, &counted, &mut report);
+            }
+            for row in &sqlx::query(ODD_JOBS).fetch_all(&mut *connection).await? {
+                let (batch, index, state): (i64, i64, i64) =
+                    (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+                report.problems.push(format!("job {batch}.{index} contradicts itself (state {state})"));
+            }
+            Ok(report)
+        })
+    }
+}
+
+fn compare(batch: &BatchRow, counted: &[(usize, i64)], report: &mut CheckReport) {
+    let mut counts = [0u64; 9];
+    let mut rows = 0;
+    for &(state, n) in counted {
+        if let Some(count) = counts.get_mut(state) {
+            *count += n as u64;
+        }
+        rows += n as u64;
+    }
+    counts[batch.state as usize] += u64::from(batch.count).saturating_sub(rows);
+    report.batches += 1;
+    report.jobs += u64::from(batch.count);
+    report.rows += rows;
+    if rows != u64::from(batch.rows) {
+        report.problems.push(format!("batch {} has {rows} rows and counts {}", batch.id, batch.rows));
+    }
+    if counts != batch.counts {
+        report
+            .problems
+            .push(format!("the jobs of batch {} are {counts:?}, counted as {:?}", batch.id, batch.counts));
+    }
+    if let Err(error) = batch.spec() {
+        report.problems.push(error.to_string());
+    }
+}

@@ -1,0 +1,59 @@
+//! The job store: SQLite by sqlx, one file a root, ranges of jobs kept as ranges.
+//!
+//! A [`Store`] is blocking: it owns a single-threaded runtime and one connection, and every public method
+//! is a plain function. A job has a row only once it has a fact of its own; until then it is what its batch
+//! row says, so that a batch of a million jobs is one row. Every writing transaction is `BEGIN IMMEDIATE`.
+//!
+//! ```
+//! use cluster_core::{JobSpec, JobState, Tag, Timestamp};
+//! use cluster_jobsdb::{NewBatch, OpenOptions, Store};
+//! # let directory = tempfile::tempdir()?;
+//! # let root = directory.path();
+//! let mut store = Store::open(root, &OpenOptions { create: true, ..OpenOptions::default() })?;
+//! let spec = JobSpec::single("hello", vec!["echo".into(), "hi".into()], "/".into());
+//! let batch = NewBatch::new(Tag::from_bits(7), spec, "local", "local", JobState::Queued, "me", Timestamp(1));
+//! let id = store.accept(&[batch])?[0];
+//! assert_eq!(store.batch(id)?.expect("just made").count_of(JobState::Queued), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod batch;
+mod change;
+mod check;
+mod columns;
+mod error;
+mod export;
+mod fault;
+mod filesystem;
+mod intake;
+mod job;
+mod meta;
+mod migrate;
+mod open;
+mod query;
+mod range_ops;
+mod resubmit;
+mod rows_sql;
+mod select;
+mod statements;
+mod store_lock;
+mod unfinished;
+
+pub use accept::{NewBatch, SubmissionRow};
+pub use batch::{BatchFilter, BatchRow};
+pub use change::JobChange;
+pub use check::CheckReport;
+pub use error::StoreError;
+pub use filesystem::FileSystem;
+pub use intake::IntakeReport;
+pub use job::{JobRow, OutputPlace, RunRow, StreamPlace, Usage};
+pub use migrate::VERSION;
+pub use open::{Locking, OpenOptions, Store};
+pub use query::JobQuery;
+pub use range_ops::Unstarted;
+pub use select::{SelectContext, Selection};
+pub use store_lock::{HolderStatus, LockHolder, UnlockReport, unlock};
+pub use unfinished::{StartedJob, UnfinishedBatch, UnstartedGroup};

@@ -1,0 +1,72 @@
+//! Making the tables and bringing an older store up to date.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use sqlx::{Connection, Executor, Row, SqliteConnection};
+
+use crate::error::StoreError;
+use crate::fault::Fault;
+
+/// Each file takes the store from the version that is its place here to the next, which it says by its last
+/// line (`PRAGMA user_version`). A released file is never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
+
+/// The version of the store that this program reads and writes.
+pub const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// The lock that one process holds while it makes or migrates a store; released when dropped.
+pub(crate) struct MigrateLock(#[expect(dead_code, reason = "held for its lock")] Option<File>);
+
+impl MigrateLock {
+    /// Waits for the lock of `root`.
+    pub(crate) fn acquire(root: &Path) -> Result<Self, StoreError> {
+        let path = root.join("migrate.lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| StoreError::io("open", &path, e))?;
+        match file.lock() {
+            Ok(()) => Ok(Self(Some(file))),
+            Err(error) => {
+                // Where locks are refused the transaction alone keeps two first opens apart: each looks at
+                // the version again inside it.
+                tracing::warn!(path = %path.display(), %error, "no lock for the migration");
+                Ok(Self(None))
+            }
+        }
+    }
+}
+
+/// Runs what is missing, in one transaction.
+pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), Fault> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let row =
+        sqlx::query("SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version")
+            .fetch_one(&mut *transaction)
+            .await?;
+    let (found, tables): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if found > VERSION {
+        return Err(newer(file, found).into());
+    }
+    if found < 0 || found == 0 && tables > 0 {
+        return Err(StoreError::Corrupt {
+            file: file.to_owned(),
+            detail: "it is a database of another program".to_owned(),
+        }
+        .into());
+    }
+    for sql in MIGRATIONS.iter().copied().skip(found as usize) {
+        transaction.execute(sqlx::raw_sql(sql)).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(crate) fn newer(file: &Path, found: i64) -> StoreError {
+    StoreError::Newer { file: file.to_owned(), found, known: VERSION }
+}

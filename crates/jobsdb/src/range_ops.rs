@@ -1,0 +1,445 @@
+//! Operations on whole batches and slices of them: a range stays a range where it can.
+
+use cluster_core::{BatchId, Cause, IndexSet, JobState, Timestamp};
+use sqlx::SqliteConnection;
+
+use crate::batch::{BatchRow, get, key, mask};
+use crate::error::StoreError;
+use crate::fault::{Fault, json};
+use crate::open::Store;
+use crate::rows_sql::{
+    COUNT_LIVE, COUNT_ROWS_LIVE, Counts, INSERT_REST, INSERT_REST_AS, add_counts, by_state, occupied,
+    rows_in_ranges, slice,
+};
+use crate::statements::statements;
+
+/// What becomes of jobs that have not started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unstarted {
+    /// Held: of those created, submitting or queued.
+    Held,
+    /// Queued: of those created, submitting or held.
+    Queued,
+    /// Queued: of those held alone.
+    Released,
+    /// On their way to the scheduler: of those created.
+    Submitting,
+    /// Recorded only, since they did not arrive: of those submitting.
+    Created,
+    /// Over, before they started.
+    Cancelled,
+    /// Over for another reason.
+    Ended {
+        /// Why.
+        cause: Cause,
+        /// The same in words.
+        reason: Option<String>,
+    },
+}
+
+impl Unstarted {
+    fn target(&self) -> JobState {
+        match self {
+            Self::Held => JobState::Held,
+            Self::Queued | Self::Released => JobState::Queued,
+            Self::Submitting => JobState::Submitting,
+            Self::Created => JobState::Created,
+            Self::Cancelled => Cause::Cancelled.state(),
+            Self::Ended { cause, .. } => cause.state(),
+        }
+    }
+
+    fn sources(&self) -> &'static [JobState] {
+        use JobState::{Created, Held, Queued, Submitting};
+        match self {
+            Self::Held => &[Created, Submitting, Queued],
+            Self::Queued => &[Created, Submitting, Held],
+            Self::Released => &[Held],
+            Self::Submitting => &[Created],
+            Self::Created => &[Submitting],
+            Self::Cancelled | Self::Ended { .. } => &UNSTARTED,
+        }
+    }
+
+    fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Cancelled => Some(Cause::Cancelled),
+            Self::Ended { cause, .. } => Some(*cause),
+            _ => None,
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Ended { reason, .. } => reason.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// The states of jobs that have not started. `unknown` is none of them: nobody can tell.
+pub(crate) const UNSTARTED: [JobState; 4] =
+    [JobState::Created, JobState::Submitting, JobState::Queued, JobState::Held];
+
+/// The states of jobs that have not ended.
+const UNFINISHED: [JobState; 7] = [
+    JobState::Created,
+    JobState::Submitting,
+    JobState::Queued,
+    JobState::Held,
+    JobState::Running,
+    JobState::Suspended,
+    JobState::Unknown,
+];
+
+statements! {
+    SET_LIVE =
+        "UPDATE job SET state = ?3, cause = ?4, cause_arg = ?5, reason = ?6, changed = ?7, \
+            ended = iif(?3 >= 7, ?7, NULL) \
+         WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1";
+    SET_ROWS_LIVE = concat!(
+        "UPDATE job SET state = ?3, cause = ?4, cause_arg = ?5, reason = ?6, changed = ?7, \
+            ended = iif(?3 >= 7, ?7, NULL) \
+         WHERE batch = ?1 AND state < 7 AND ?8 >> state & 1 AND idx IN (", rows_in_ranges!("j.state < 7"), ")"
+    );
+    SET_REST = "UPDATE batch SET state = ?2, cause = ?3, cause_arg = ?4, reason = ?5, changed = ?6 WHERE id = ?1";
+    PRIORITY_LIVE =
+        "UPDATE job SET priority = ?3 WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1 AND priority <> ?3";
+    PRIORITY_ROWS_LIVE = concat!(
+        "UPDATE job SET priority = ?3 WHERE batch = ?1 AND state < 7 AND ?4 >> state & 1 AND priority <> ?3 \
+         AND idx IN (", rows_in_ranges!("j.state < 7"), ")"
+    );
+    PRIORITY_REST = "UPDATE batch SET priority = ?2 WHERE id = ?1";
+    CANCEL_LIVE =
+        "UPDATE job SET cancel_requested = ?2 WHERE batch = ?1 AND state < 7 AND cancel_requested IS NULL";
+    CANCEL_ROWS_LIVE = concat!(
+        "UPDATE job SET cancel_requested = ?3 WHERE batch = ?1 AND state < 7 AND cancel_requested IS NULL \
+         AND idx IN (", rows_in_ranges!("j.state < 7"), ")"
+    );
+    CANCEL_REST = "UPDATE batch SET cancel_requested = ?2 WHERE id = ?1";
+    // Only a job that ran again has the mark "not", and only where the batch as a whole has one does it matter.
+    COLLECT_BATCH = "UPDATE batch SET collected = coalesce(collected, ?2) WHERE id = ?1";
+    COLLECT_AGAIN = "UPDATE job SET collected = ?2 WHERE batch = ?1 AND run > 1 AND collected = 0";
+    COLLECT_ROWS = concat!(
+        "UPDATE job SET collected = ?3 WHERE batch = ?1 AND state >= 7 \
+         AND (collected = 0 OR collected IS NULL AND (SELECT collected FROM batch WHERE id = ?1) IS NULL) \
+         AND idx IN (", rows_in_ranges!("j.state >= 7"), ")"
+    );
+    CLEAN_BATCH = "UPDATE batch SET cleaned = coalesce(cleaned, ?2) WHERE id = ?1";
+    CLEAN_AGAIN = "UPDATE job SET cleaned = ?2 WHERE batch = ?1 AND run > 1 AND cleaned = 0";
+    CLEAN_ROWS = concat!(
+        "UPDATE job SET cleaned = ?3 WHERE batch = ?1 AND state >= 7 \
+         AND (cleaned = 0 OR cleaned IS NULL AND (SELECT cleaned FROM batch WHERE id = ?1) IS NULL) \
+         AND idx IN (", rows_in_ranges!("j.state >= 7"), ")"
+    );
+    REMOVE_BATCH = "DELETE FROM batch WHERE id = ?1";
+}
+
+impl Store {
+    /// Moves jobs that have not started to another state; `jobs` is `None` for the whole batch. How many
+    /// changed.
+    ///
+    /// # Errors
+    /// Where batch or jobs are not there, or the store cannot be written.
+    pub fn set_unstarted(
+        &mut self,
+        batch: BatchId,
+        jobs: Option<&IndexSet>,
+        to: &Unstarted,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.write("change jobs in", async |connection| {
+            let batch = get(connection, batch).await?;
+            match slice(&batch, jobs)? {
+                None => set_whole(connection, &batch, to, now).await,
+                Some(jobs) => set_slice(connection, &batch, &jobs, to, now).await,
+            }
+        })
+    }
+
+    /// Sets the priority of jobs that have not started. How many got another.
+    ///
+    /// # Errors
+    /// As [`Self::set_unstarted`].
+    pub fn set_priority(
+        &mut self,
+        batch: BatchId,
+        jobs: Option<&IndexSet>,
+        priority: i32,
+    ) -> Result<u64, StoreError> {
+        self.write("change priorities in", async |connection| {
+            let batch = get(connection, batch).await?;
+            let rest = UNSTARTED.contains(&batch.state) && batch.priority != priority;
+            let Some(jobs) = slice(&batch, jobs)? else {
+                let rows = sqlx::query(PRIORITY_LIVE)
+                    .bind(key(batch.id))
+                    .bind(mask(&UNSTARTED))
+                    .bind(priority)
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected();
+                if !rest || !batch.has_rest() {
+                    return Ok(rows);
+                }
+                sqlx::query(PRIORITY_REST).bind(key(batch.id)).bind(priority).execute(connection).await?;
+                return Ok(rows + u64::from(batch.count - batch.rows));
+            };
+            if rest {
+                give_rows(connection, &batch, &jobs).await?;
+            }
+            let done = sqlx::query(PRIORITY_ROWS_LIVE)
+                .bind(key(batch.id))
+                .bind(json("jobs", jobs.ranges())?)
+                .bind(priority)
+                .bind(mask(&UNSTARTED));
+            Ok(done.execute(connection).await?.rows_affected())
+        })
+    }
+
+    /// Stores that the end of jobs was asked for, on each that has not ended and has no such request yet.
+    /// How many got one.
+    ///
+    /// # Errors
+    /// As [`Self::set_unstarted`].
+    pub fn request_cancel(
+        &mut self,
+        batch: BatchId,
+        jobs: Option<&IndexSet>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.write("store a request in", async |connection| {
+            let batch = get(connection, batch).await?;
+            let rest = UNFINISHED.contains(&batch.state) && batch.cancel_requested.is_none();
+            let Some(jobs) = slice(&batch, jobs)? else {
+                let done = sqlx::query(CANCEL_LIVE).bind(key(batch.id)).bind(now.0);
+                let rows = done.execute(&mut *connection).await?.rows_affected();
+                if !rest || !batch.has_rest() {
+                    return Ok(rows);
+                }
+                sqlx::query(CANCEL_REST).bind(key(batch.id)).bind(now.0).execute(connection).await?;
+                return Ok(rows + u64::from(batch.count - batch.rows));
+            };
+            if rest {
+                give_rows(connection, &batch, &jobs).await?;
+            }
+            let ranges = json("jobs", jobs.ranges())?;
+            let done = sqlx::query(CANCEL_ROWS_LIVE).bind(key(batch.id)).bind(ranges).bind(now.0);
+            Ok(done.execute(connection).await?.rows_affected())
+        })
+    }
+
+    /// Marks the results of jobs that have ended as consumed; the first time counts.
+    ///
+    /// # Errors
+    /// As [`Self::set_unstarted`].
+    pub fn mark_collected(
+        &mut self,
+        batch: BatchId,
+        jobs: Option<&IndexSet>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.mark(batch, jobs, now, [COLLECT_BATCH, COLLECT_AGAIN, COLLECT_ROWS])
+    }
+
+    /// Marks the files of jobs that have ended as removed; the first time counts.
+    ///
+    /// # Errors
+    /// As [`Self::set_unstarted`].
+    pub fn mark_cleaned(
+        &mut self,
+        batch: BatchId,
+        jobs: Option<&IndexSet>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.mark(batch, jobs, now, [CLEAN_BATCH, CLEAN_AGAIN, CLEAN_ROWS])
+    }
+
+    fn mark(
+        &mut self,
+        batch: BatchId,
+        jobs: Option<&IndexSet>,
+        now: Timestamp,
+        [whole, again, rows]: [&'static str; 3],
+    ) -> Result<(), StoreError> {
+        self.write("mark jobs in", async |connection| {
+            let batch = get(connection, batch).await?;
+            let all = IndexSet::range(0, batch.count);
+            let jobs = match slice(&batch, jobs)? {
+                // The mark of the batch would also cover jobs that end later.
+                None if !batch.is_finished() => all,
+                None => {
+                    sqlx::query(whole).bind(key(batch.id)).bind(now.0).execute(&mut *connection).await?;
+                    sqlx::query(again).bind(key(batch.id)).bind(now.0).execute(connection).await?;
+                    return Ok(());
+                }
+                Some(jobs) => jobs,
+            };
+            if batch.state.is_end() {
+                give_rows(connection, &batch, &jobs).await?;
+            }
+            let ranges = json("jobs", jobs.ranges())?;
+            sqlx::query(rows).bind(key(batch.id)).bind(ranges).bind(now.0).execute(connection).await?;
+            Ok(())
+        })
+    }
+
+    /// Removes a batch and all that is stored of it; its id is never used again. One with jobs that have
+    /// not ended only with `force`.
+    ///
+    /// # Errors
+    /// Where it is not there or has such jobs, or the store cannot be written.
+    pub fn remove_batch(&mut self, batch: BatchId, force: bool) -> Result<(), StoreError> {
+        self.write("remove a batch from", async |connection| {
+            let batch = get(connection, batch).await?;
+            if !force && !batch.is_finished() {
+                return Err(StoreError::Unfinished { batch: batch.id, count: batch.unfinished() }.into());
+            }
+            sqlx::query(REMOVE_BATCH).bind(key(batch.id)).execute(connection).await?;
+            Ok(())
+        })
+    }
+}
+
+async fn set_whole(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    to: &Unstarted,
+    now: Timestamp,
+) -> Result<u64, Fault> {
+    let sources = mask(to.sources());
+    let mut counts = Counts::default();
+    let mut changed = 0;
+    if batch.rows > 0 {
+        let counted =
+            sqlx::query(COUNT_LIVE).bind(key(batch.id)).bind(sources).fetch_all(&mut *connection).await?;
+        for (state, n) in by_state(&counted)? {
+            counts.transfer(state, to.target() as usize, n);
+            changed += n as u64;
+        }
+    }
+    let cause = to.cause().map(Cause::to_numbers);
+    if changed > 0 {
+        sqlx::query(SET_LIVE)
+            .bind(key(batch.id))
+            .bind(sources)
+            .bind(to.target() as u8)
+            .bind(cause.map(|(which, _)| which))
+            .bind(cause.map(|(_, argument)| argument))
+            .bind(to.reason())
+            .bind(now.0)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if batch.has_rest() && to.sources().contains(&batch.state) {
+        let rest = batch.count - batch.rows;
+        counts.transfer(batch.state as usize, to.target() as usize, i64::from(rest));
+        changed += u64::from(rest);
+        sqlx::query(SET_REST)
+            .bind(key(batch.id))
+            .bind(to.target() as u8)
+            .bind(cause.map(|(which, _)| which))
+            .bind(cause.map(|(_, argument)| argument))
+            .bind(to.reason())
+            .bind(now.0)
+            .execute(&mut *connection)
+            .await?;
+    }
+    add_counts(connection, [(batch.id.0, counts)]).await?;
+    Ok(changed)
+}
+
+async fn set_slice(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    jobs: &IndexSet,
+    to: &Unstarted,
+    now: Timestamp,
+) -> Result<u64, Fault> {
+    let sources = mask(to.sources());
+    let cause = to.cause().map(Cause::to_numbers);
+    let mut counts = Counts::default();
+    let mut changed = 0;
+    if batch.rows > 0 {
+        let ranges = json("jobs", jobs.ranges())?;
+        let counted = sqlx::query(COUNT_ROWS_LIVE)
+            .bind(key(batch.id))
+            .bind(ranges.as_str())
+            .bind(sources)
+            .fetch_all(&mut *connection)
+            .await?;
+        for (state, n) in by_state(&counted)? {
+            counts.transfer(state, to.target() as usize, n);
+            changed += n as u64;
+        }
+        if changed > 0 {
+            sqlx::query(SET_ROWS_LIVE)
+                .bind(key(batch.id))
+                .bind(ranges)
+                .bind(to.target() as u8)
+                .bind(cause.map(|(which, _)| which))
+                .bind(cause.map(|(_, argument)| argument))
+                .bind(to.reason())
+                .bind(now.0)
+                .bind(sources)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    if batch.has_rest() && to.sources().contains(&batch.state) {
+        let missing = missing(connection, batch, jobs).await?;
+        if !missing.is_empty() {
+            // They get their rows as they become, in one go.
+            sqlx::query(INSERT_REST_AS)
+                .bind(key(batch.id))
+                .bind(json("jobs", missing.ranges())?)
+                .bind(to.target() as u8)
+                .bind(cause.map(|(which, _)| which))
+                .bind(cause.map(|(_, argument)| argument))
+                .bind(to.reason())
+                .bind(now.0)
+                .execute(&mut *connection)
+                .await?;
+            let n = missing.len() as i64;
+            counts.transfer(batch.state as usize, to.target() as usize, n);
+            counts.rows += n;
+            changed += n as u64;
+        }
+    }
+    add_counts(connection, [(batch.id.0, counts)]).await?;
+    Ok(changed)
+}
+
+/// The jobs of a slice that have no row.
+pub(crate) async fn missing(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    jobs: &IndexSet,
+) -> Result<IndexSet, Fault> {
+    let (Some(first), Some(&(_, end))) = (jobs.first(), jobs.ranges().last()) else {
+        return Ok(IndexSet::new());
+    };
+    Ok(jobs.difference(&occupied(connection, batch, first, end).await?))
+}
+
+/// Gives the jobs of a slice that have no row the one that the batch row describes. How many that were.
+pub(crate) async fn give_rows(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    jobs: &IndexSet,
+) -> Result<u64, Fault> {
+    if !batch.has_rest() {
+        return Ok(0);
+    }
+    let missing = missing(connection, batch, jobs).await?;
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(INSERT_REST)
+        .bind(key(batch.id))
+        .bind(json("jobs", missing.ranges())?)
+        .execute(&mut *connection)
+        .await?;
+    let counts = Counts { rows: missing.len() as i64, ..Counts::default() };
+    add_counts(connection, [(batch.id.0, counts)]).await?;
+    Ok(missing.len())
+}

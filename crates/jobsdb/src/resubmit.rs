@@ -1,0 +1,139 @@
+//! A further submission of some jobs of a batch: the one way out of an end.
+
+use cluster_core::{BatchId, IndexSet, JobState, SubmissionNumber, Tag, Timestamp};
+use sqlx::{Row, SqliteConnection};
+
+use crate::accept::{TAG, may_begin};
+use crate::batch::{BatchRow, get, key};
+use crate::error::StoreError;
+use crate::fault::{Fault, json};
+use crate::open::Store;
+use crate::range_ops::{give_rows, missing};
+use crate::rows_sql::{Counts, add_counts, by_state, rows_in_ranges};
+use crate::statements::statements;
+
+statements! {
+    NEXT_K = "SELECT max(k) + 1 FROM submission WHERE batch = ?1";
+    // created (0) was never sent; of the others only ends can be submitted again.
+    NOT_ENDED = concat!(
+        "SELECT count(*), min(idx) FROM job WHERE batch = ?1 AND state < 7 AND state > 0 \
+         AND idx IN (", rows_in_ranges!("j.state < 7"), ")"
+    );
+    COUNT_ROWS = concat!(
+        "SELECT state, count(*) FROM job WHERE batch = ?1 AND idx IN (", rows_in_ranges!("true"), ") GROUP BY state"
+    );
+    KEEP_RUNS = concat!(
+        "INSERT INTO run (batch, idx, run, k, state, cause, cause_arg, status, reason, changed, started, ended, host, \
+            pid, remote, pack, out_at, out_len, err_at, err_len, cpu_us, max_rss_kb, evidence, cancel_requested) \
+         SELECT batch, idx, run, k, state, cause, cause_arg, status, reason, changed, started, ended, host, pid, \
+            remote, pack, out_at, out_len, err_at, err_len, cpu_us, max_rss_kb, evidence, cancel_requested \
+         FROM job WHERE batch = ?1 AND state >= 7 AND idx IN (", rows_in_ranges!("j.state >= 7"), ")"
+    );
+    RESET_ROWS = concat!(
+        "UPDATE job SET run = run + (state >= 7), k = ?3, state = ?4, changed = ?5, cause = NULL, cause_arg = NULL, \
+            status = NULL, reason = NULL, started = NULL, ended = NULL, host = NULL, pid = NULL, remote = NULL, \
+            pack = NULL, out_at = NULL, out_len = NULL, err_at = NULL, err_len = NULL, cpu_us = NULL, \
+            max_rss_kb = NULL, evidence = NULL, cancel_requested = NULL, collected = iif(state >= 7, 0, collected), \
+            cleaned = iif(state >= 7, 0, cleaned) \
+         WHERE batch = ?1 AND idx IN (", rows_in_ranges!("true"), ")"
+    );
+    INSERT_SUBMISSION = "INSERT INTO submission (batch, k, tag, jobs, created) VALUES (?1, ?2, ?3, ?4, ?5)";
+}
+
+impl Store {
+    /// Records a further submission of `jobs` and returns its number. Jobs that have ended get a new run,
+    /// those that were only created keep theirs; all begin as `state`. A tag that is there already returns
+    /// the number it got.
+    ///
+    /// # Errors
+    /// Where the batch or a job is not there, a job is on its way or running, or the store cannot be written.
+    pub fn resubmit(
+        &mut self,
+        batch: BatchId,
+        jobs: &IndexSet,
+        tag: &Tag,
+        state: JobState,
+        now: Timestamp,
+    ) -> Result<SubmissionNumber, StoreError> {
+        if !may_begin(state) {
+            return Err(StoreError::BadState { state });
+        }
+        self.write("add a submission to", async |connection| {
+            if let Some(row) = sqlx::query(TAG).bind(tag.as_str()).fetch_optional(&mut *connection).await? {
+                return Ok(row.try_get_unchecked(1)?);
+            }
+            let batch = get(connection, batch).await?;
+            if jobs.is_empty() {
+                return Err(StoreError::NoJobs(batch.id).into());
+            }
+            // The whole is a slice as well here: each job gets a row.
+            crate::rows_sql::slice(&batch, Some(jobs))?;
+            resubmit(connection, &batch, jobs, tag, state, now).await
+        })
+    }
+}
+
+async fn resubmit(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    jobs: &IndexSet,
+    tag: &Tag,
+    state: JobState,
+    now: Timestamp,
+) -> Result<SubmissionNumber, Fault> {
+    let id = key(batch.id);
+    let ranges = json("jobs", jobs.ranges())?;
+    refuse_unended(connection, batch, jobs, &ranges).await?;
+    give_rows(connection, batch, jobs).await?;
+
+    let k: SubmissionNumber =
+        sqlx::query(NEXT_K).bind(id).fetch_one(&mut *connection).await?.try_get_unchecked(0)?;
+    let mut counts = Counts::default();
+    let counted = sqlx::query(COUNT_ROWS).bind(id).bind(ranges.as_str()).fetch_all(&mut *connection).await?;
+    for (from, n) in by_state(&counted)? {
+        counts.transfer(from, state as usize, n);
+    }
+    sqlx::query(KEEP_RUNS).bind(id).bind(ranges.as_str()).execute(&mut *connection).await?;
+    sqlx::query(RESET_ROWS)
+        .bind(id)
+        .bind(ranges)
+        .bind(k)
+        .bind(state as u8)
+        .bind(now.0)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(INSERT_SUBMISSION)
+        .bind(id)
+        .bind(k)
+        .bind(tag.as_str())
+        .bind(jobs.to_string())
+        .bind(now.0)
+        .execute(&mut *connection)
+        .await?;
+    add_counts(connection, [(batch.id.0, counts)]).await?;
+    Ok(k)
+}
+
+async fn refuse_unended(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    jobs: &IndexSet,
+    ranges: &str,
+) -> Result<(), Fault> {
+    let mut count = 0;
+    let mut first = None;
+    if batch.rows > 0 {
+        let row = sqlx::query(NOT_ENDED).bind(key(batch.id)).bind(ranges).fetch_one(&mut *connection).await?;
+        count = row.try_get_unchecked::<i64, _>(0)? as u64;
+        first = row.try_get_unchecked::<Option<u32>, _>(1)?;
+    }
+    if batch.has_rest() && !batch.state.is_end() && batch.state != JobState::Created {
+        let missing = missing(connection, batch, jobs).await?;
+        count += missing.len();
+        first = first.into_iter().chain(missing.first()).min();
+    }
+    match first {
+        Some(first) => Err(StoreError::NotEnded { batch: batch.id, count, first }.into()),
+        None => Ok(()),
+    }
+}
