@@ -39,7 +39,7 @@ CREATE TABLE batch (
     n8 INTEGER NOT NULL DEFAULT 0  -- failed
 ) STRICT;
 
-CREATE INDEX batch_unfinished ON batch (scheduler, id) WHERE n7 + n8 < count;
+CREATE INDEX batch_unfinished ON batch (scheduler, id) WHERE count > n7 + n8;
 CREATE INDEX batch_failed ON batch (id) WHERE n8 > 0;
 CREATE INDEX batch_terminal ON batch (user, terminal, id);
 CREATE INDEX batch_name ON batch (name, id);

@@ -224,7 +224,7 @@ statements! {
     BATCHES = concat!("SELECT ", batch_columns!(), " FROM batch", batch_conditions!(), " ORDER BY id DESC LIMIT ?10");
     BATCHES_UNFINISHED = concat!(
         "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished", batch_conditions!(),
-        " AND n7 + n8 < count ORDER BY id DESC LIMIT ?10"
+        " AND count > n7 + n8 ORDER BY id DESC LIMIT ?10"
     );
     BATCHES_OF_PARENT = concat!(
         "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_parent", batch_conditions!(),

@@ -198,16 +198,22 @@ impl Store {
     ) -> Result<Option<T>, StoreError> {
         const MOMENT: &str = "PRAGMA busy_timeout = 50";
         const AS_EVER: &str = "PRAGMA busy_timeout = 30000";
-        self.read(doing, async |connection| Ok(sqlx::query(MOMENT).execute(connection).await?))?;
+        self.pragma(doing, MOMENT)?;
         self.patience = Duration::from_millis(50);
         let done = self.write(doing, work);
         self.patience = BUSY_TIMEOUT;
-        self.read(doing, async |connection| Ok(sqlx::query(AS_EVER).execute(connection).await?))?;
+        self.pragma(doing, AS_EVER)?;
         match done {
             Ok(result) => Ok(Some(result)),
             Err(StoreError::Busy { .. } | StoreError::Locked { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Sets something of the connection alone, which needs no lock.
+    fn pragma(&mut self, doing: &'static str, sql: &'static str) -> Result<(), StoreError> {
+        let done = self.runtime.block_on(sqlx::query(sql).execute(&mut self.connection));
+        done.map(drop).map_err(|e| StoreError::sql(doing, &self.file, e))
     }
 
     fn transaction<T>(

@@ -40,7 +40,7 @@ statements! {
     WITH_FAILED = concat!("SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_failed WHERE n8 > 0");
     WITH_SUCCEEDED = concat!("SELECT ", batch_columns!(), " FROM batch WHERE n7 > 0");
     WITH_LIVE = concat!(
-        "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished WHERE n7 + n8 < count \
+        "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished WHERE count > n7 + n8 \
          AND ((n0 > 0) | (n1 > 0) << 1 | (n2 > 0) << 2 | (n3 > 0) << 3 | (n4 > 0) << 4 | (n5 > 0) << 5 \
             | (n6 > 0) << 6) & ?1 <> 0"
     );

@@ -76,7 +76,7 @@ impl UnfinishedBatch {
 /// The batches of one page: unfinished ones of scheduler `?1` behind `?2`, up to `?3` of them.
 macro_rules! page {
     () => {
-        "(SELECT id FROM batch INDEXED BY batch_unfinished WHERE scheduler = ?1 AND id > ?2 AND n7 + n8 < count \
+        "(SELECT id FROM batch INDEXED BY batch_unfinished WHERE scheduler = ?1 AND id > ?2 AND count > n7 + n8 \
           ORDER BY id LIMIT ?3) p"
     };
 }
@@ -84,7 +84,7 @@ macro_rules! page {
 statements! {
     UNFINISHED_BATCHES = concat!(
         "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished \
-         WHERE scheduler = ?1 AND id > ?2 AND n7 + n8 < count ORDER BY id LIMIT ?3"
+         WHERE scheduler = ?1 AND id > ?2 AND count > n7 + n8 ORDER BY id LIMIT ?3"
     );
     UNSTARTED_ROWS = concat!(
         "SELECT batch, state, k, run, priority, cancel_requested, min(idx), max(idx) + 1 FROM ( \
