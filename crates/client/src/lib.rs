@@ -1,1 +1,22 @@
-//! stub
+//! The life of a job from spec to result: plan, submit, refresh, wait, collect, clean.
+//!
+//! Deaf to the terminal, `$HOME` and the environment: whoever calls says who and where.
+
+pub mod client;
+pub mod error;
+pub mod inputs;
+pub mod job;
+pub mod job_library;
+pub mod layout;
+pub mod local;
+pub mod output;
+pub mod stage;
+pub mod tidy;
+pub mod watch;
+
+pub use client::{Client, Launcher, Settings, SubmitOptions};
+pub use error::ClientError;
+pub use job::{Filter, Job};
+pub use layout::Layout;
+pub use stage::Stage;
+pub use watch::{Until, Waited, Watch};

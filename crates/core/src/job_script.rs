@@ -134,6 +134,47 @@ pub fn environment_file<'a>(variables: impl IntoIterator<Item = (&'a ByteString,
     text
 }
 
+/// The variables in a file that [`environment_file`] made; `None` where it is not of its making.
+///
+/// ```
+/// use cluster_core::{ByteString, job_script::{environment_file, parse_environment}};
+/// let (name, value) = (ByteString::from("A"), ByteString::from("it's\n2"));
+/// let file = environment_file([(&name, &value)]);
+/// assert_eq!(parse_environment(&file), Some(vec![(name, value)]));
+/// ```
+pub fn parse_environment(text: &[u8]) -> Option<Vec<(ByteString, ByteString)>> {
+    let mut variables = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        rest = rest.strip_prefix(b"export ")?;
+        let equals = rest.iter().position(|&b| b == b'=')?;
+        let name = rest[..equals].to_vec();
+        rest = &rest[equals + 1..];
+        let mut value = Vec::new();
+        loop {
+            match rest.first()? {
+                b'\n' => break,
+                b'\'' => {
+                    let end = rest[1..].iter().position(|&b| b == b'\'')?;
+                    value.extend_from_slice(&rest[1..=end]);
+                    rest = &rest[end + 2..];
+                }
+                b'\\' => {
+                    value.push(*rest.get(1)?);
+                    rest = &rest[2..];
+                }
+                &plain => {
+                    value.push(plain);
+                    rest = &rest[1..];
+                }
+            }
+        }
+        rest = &rest[1..];
+        variables.push((ByteString(name), ByteString(value)));
+    }
+    Some(variables)
+}
+
 /// Whether a variable goes with the job: not what belongs to a host or a login, nor to a job we are in.
 pub fn travels(name: &[u8]) -> bool {
     const STAYS: &[&str] = &[
@@ -198,7 +239,20 @@ exit "$_cluster_code"
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn an_environment_reads_back(value in proptest::collection::vec(1u8.., 0..40), junk: Vec<u8>) {
+            let (name, value) = (ByteString::from("X_1"), ByteString(value));
+            let file = environment_file([(&name, &value)]);
+            prop_assert_eq!(parse_environment(&file), Some(vec![(name, value)]));
+            parse_environment(&junk);
+        }
+    }
+
 
     fn place(root: &ByteString) -> ScriptPlace<'_> {
         ScriptPlace { root, batch: BatchId(17), k: 0 }

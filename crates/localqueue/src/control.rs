@@ -1,7 +1,7 @@
 //! How others reach the slot that watches a job.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -10,6 +10,7 @@ use rustix::event::{EventfdFlags, eventfd};
 pub(crate) struct Control {
     bell: OwnedFd,
     asked: AtomicI32,
+    bare: AtomicBool,
 }
 
 impl Control {
@@ -17,6 +18,7 @@ impl Control {
         Ok(Self {
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             asked: AtomicI32::new(0),
+            bare: AtomicBool::new(false),
         })
     }
 
@@ -25,6 +27,15 @@ impl Control {
         self.asked.store(signal, Ordering::SeqCst);
         // Full means that it rings already.
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+
+    /// Whether only we will see the end of the job that runs here.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.bare.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_bare(&self, bare: bool) {
+        self.bare.store(bare, Ordering::SeqCst);
     }
 
     /// The signal asked for since the last call.

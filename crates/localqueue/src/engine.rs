@@ -21,7 +21,6 @@ use crate::submission::{Live, Root};
 /// A job that runs.
 struct Running {
     start: Start,
-    since: Timestamp,
     /// The slot's bell; an adopted job has its watcher's.
     control: Arc<Control>,
     lent: bool,
@@ -49,6 +48,7 @@ pub(crate) struct Shared {
     quiet: Condvar,
     launch: Box<dyn Launch>,
     table: Option<SlotTable>,
+    first_slot: usize,
 }
 
 /// See the [module](self).
@@ -73,8 +73,9 @@ pub struct Status {
 }
 
 impl Engine {
-    /// An engine over `capacity`. With a `table` it can be seen after a kill what had been started.
-    pub fn new(capacity: Amount, launch: Box<dyn Launch>, table: Option<SlotTable>) -> Self {
+    /// An engine over `capacity`. With a `table` it can be seen after a kill what had been started; its
+    /// entries before `first_slot` are those of adopted jobs.
+    pub fn new(capacity: Amount, launch: Box<dyn Launch>, table: Option<SlotTable>, first_slot: usize) -> Self {
         let state = State {
             queue: Queue::new(capacity),
             roots: Vec::new(),
@@ -85,7 +86,7 @@ impl Engine {
             closing: false,
         };
         let shared =
-            Shared { state: Mutex::new(state), work: Condvar::new(), quiet: Condvar::new(), launch, table };
+            Shared { state: Mutex::new(state), work: Condvar::new(), quiet: Condvar::new(), launch, table, first_slot };
         Self { shared: Arc::new(shared) }
     }
 
@@ -139,14 +140,6 @@ impl Engine {
     /// Gives waiting jobs another priority. Returns those that it changed.
     pub fn set_priority(&self, key: BatchKey, jobs: Option<&IndexSet>, priority: i32) -> IndexSet {
         self.lock().queue.set_priority(key, jobs, priority)
-    }
-
-    /// Changes how many jobs of a batch may run at once.
-    pub fn set_max_running(&self, key: BatchKey, limit: u32) {
-        let mut state = self.lock();
-        let running = state.running.values().filter(|running| running.start.key == key).count() as u32;
-        state.queue.set_max_running(key, limit, running);
-        self.shared.wake(&mut state);
     }
 
     /// Takes waiting jobs out of the queue and asks running ones to end, by `signal`. Returns both sets:
@@ -225,25 +218,31 @@ impl Engine {
         }
     }
 
-    /// The jobs of a root that run, with the time they started.
-    pub fn running(&self, root: RootId) -> Vec<(BatchKey, JobIndex, Timestamp)> {
-        let state = self.lock();
-        let of_root = state.running.values().filter(|running| running.start.key.0 == root);
-        of_root.map(|running| (running.start.key, running.start.index, running.since)).collect()
-    }
-
-    /// Whether any job of the batch waits or runs.
-    pub fn has_batch(&self, key: BatchKey) -> bool {
-        let state = self.lock();
-        state.queue.has_unstarted(key) || state.running.keys().any(|(running, _)| *running == key)
-    }
-
     /// Waits until nothing runs and, unless it drains, nothing could.
     pub fn wait_quiet(&self) {
         let mut state = self.lock();
         while !state.running.is_empty() || state.queue.can_start() {
             state = self.shared.quiet.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits until no job runs of which only we would see the end.
+    pub fn wait_bare(&self) {
+        let mut state = self.lock();
+        while state.running.values().any(|running| running.control.is_bare()) {
+            state = self.shared.quiet.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether a job could start if nothing else ran.
+    pub fn could_start(&self) -> bool {
+        self.lock().queue.could_start()
+    }
+
+    /// Whether any job of the root waits or runs.
+    pub fn has_root_work(&self, root: RootId) -> bool {
+        let state = self.lock();
+        state.queue.has_root_work(root) || state.running.keys().any(|(key, _)| key.0 == root)
     }
 
     /// Ends the slots as their jobs end.
@@ -255,10 +254,10 @@ impl Engine {
     }
 
     /// Takes in a job that was found running: it has its part of the machine until `adopted_ended`.
-    pub(crate) fn adopt(&self, start: Start, since: Timestamp, control: Arc<Control>) {
+    pub(crate) fn adopt(&self, start: Start, control: Arc<Control>) {
         let mut state = self.lock();
         state.queue.adopt(start.key, start.need);
-        state.running.insert((start.key, start.index), Running { start, since, control, lent: false, cancelled: false });
+        state.running.insert((start.key, start.index), Running { start, control, lent: false, cancelled: false });
     }
 
     /// An adopted job is over.
@@ -288,7 +287,7 @@ impl Shared {
             return;
         }
         let shared = self.clone();
-        let number = state.slots as usize;
+        let number = self.first_slot + state.slots as usize;
         let spawned = std::thread::Builder::new()
             .name(format!("slot-{number}"))
             .stack_size(256 << 10)
@@ -334,9 +333,10 @@ impl Shared {
             entry.1 += 1;
             let live = entry.0.clone();
             control.take();
+            control.set_bare(false);
             state.running.insert(
                 (start.key, start.index),
-                Running { start, since, control: control.clone(), lent: false, cancelled: false },
+                Running { start, control: control.clone(), lent: false, cancelled: false },
             );
             if state.queue.has_dependents(start.key) {
                 let one = IndexSet::range(start.index, start.index + 1);
@@ -365,35 +365,48 @@ impl Shared {
                 let _ = std::fs::remove_file(path);
             }
             state = self.lock();
-            self.settle(&mut state, start, ok);
+            if self.settle(&mut state, start, ok) {
+                drop(state);
+                root.batch_over();
+                state = self.lock();
+            }
         }
     }
 
     fn ended(self: &Arc<Self>, start: Start, ended: Ended) {
         let root = self.lock().roots.get(usize::from(start.key.0)).and_then(Clone::clone);
         let ok = ended.cause == Cause::Exit(0);
-        if let Some(root) = root {
+        if let Some(root) = &root {
             root.record(Event::Ended(ended));
         }
         let mut state = self.lock();
-        self.settle(&mut state, start, ok);
+        let over = self.settle(&mut state, start, ok);
         self.wake(&mut state);
         self.quiet.notify_all();
+        drop(state);
+        if let Some(root) = root.filter(|_| over) {
+            root.batch_over();
+        }
     }
 
-    /// Gives back what a job took and tells those that wait for it.
-    fn settle(self: &Arc<Self>, state: &mut State, start: Start, ok: bool) {
+    /// Gives back what a job took and tells those that wait for it. True where nothing is left of its batch.
+    fn settle(self: &Arc<Self>, state: &mut State, start: Start, ok: bool) -> bool {
         if let Some(running) = state.running.remove(&(start.key, start.index))
             && running.lent
         {
             state.queue.lend(start.need, false);
         }
         state.queue.finished(start.key, start.need);
+        let mut over = !state.live.contains_key(&(start.key, start.k));
         if let Some((_, running)) = state.live.get_mut(&(start.key, start.k)) {
             *running -= 1;
             if *running == 0 && !state.queue.has_unstarted(start.key) {
                 state.live.remove(&(start.key, start.k));
+                over = true;
             }
+        }
+        if state.queue.is_draining() {
+            self.quiet.notify_all();
         }
         if state.queue.has_dependents(start.key) {
             let one = IndexSet::range(start.index, start.index + 1);
@@ -401,6 +414,7 @@ impl Shared {
             let doomed = state.queue.happened(start.key, &one, what);
             self.doom(state, doomed);
         }
+        over
     }
 
     fn doom(&self, state: &mut State, doomed: Vec<Doomed>) {

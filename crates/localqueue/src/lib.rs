@@ -7,9 +7,11 @@ pub mod event;
 pub mod files;
 pub mod journal;
 pub mod launch;
+pub mod machine;
 pub mod pack;
 pub mod pool;
 pub mod queue;
+pub mod runner;
 pub mod slot_table;
 pub mod submission;
 #[allow(unsafe_code)]

@@ -96,7 +96,7 @@ impl Pool {
     pub fn new(capacity: Amount, dir: impl Into<PathBuf>) -> io::Result<Self> {
         let dir = dir.into();
         crate::files::make_private_dirs(&dir)?;
-        let engine = Engine::new(capacity, Box::new(Processes), None);
+        let engine = Engine::new(capacity, Box::new(Processes), None, 0);
         let root = Arc::new(MemoryRoot { dir, tasks: Mutex::default(), ended: Condvar::new() });
         let id = engine.add_root(root.clone());
         Ok(Self { engine, root, id })

@@ -616,13 +616,14 @@ impl Queue {
         changed
     }
 
-    /// Changes how many jobs of a batch may run at once.
-    pub fn set_max_running(&mut self, key: BatchKey, limit: u32, running: u32) {
-        self.throttles.insert(key, Throttle { limit, running });
-        for id in self.works_of(key) {
-            self.unready(id);
-            self.make_ready(id);
-        }
+    /// Whether a job could start if nothing else ran.
+    pub fn could_start(&self) -> bool {
+        self.heads.iter().any(|&(_, class)| self.capacity.fits(&self.classes[class as usize].need))
+    }
+
+    /// Whether any job of the root has not started.
+    pub fn has_root_work(&self, root: RootId) -> bool {
+        self.of_root(root).next().is_some()
     }
 
     /// Whether anybody waits for this batch.
@@ -704,13 +705,6 @@ impl Queue {
         self.dependents.retain(|key, _| key.0 != root);
         self.throttles.retain(|key, _| key.0 != root);
         self.paused.remove(&root);
-    }
-
-    /// The queued and held jobs of a batch with their submission and run.
-    pub fn unstarted(&self, key: BatchKey) -> IndexSet {
-        let works = self.works_of(key);
-        let sets = works.iter().filter_map(|&id| self.works[id as usize].as_ref()).map(Work::unstarted);
-        sets.fold(IndexSet::new(), |all, set| all.union(&set))
     }
 }
 

@@ -77,6 +77,9 @@ pub trait Root: Send + Sync {
 
     /// The number under which the slot table knows this root.
     fn number(&self) -> u64;
+
+    /// No job of some batch waits or runs any more.
+    fn batch_over(&self) {}
 }
 
 /// Below this median a submission's jobs are started bare.

@@ -11,7 +11,7 @@ use crate::event::Usage;
 ///
 /// # Errors
 /// Where the kernel refuses (a seccomp filter).
-pub fn unshare_fs() -> io::Result<()> {
+pub(crate) fn unshare_fs() -> io::Result<()> {
     // SAFETY: the call takes no pointers; it only detaches this thread's cwd and umask from the others'.
     if unsafe { libc::unshare(libc::CLONE_FS) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -20,7 +20,7 @@ pub fn unshare_fs() -> io::Result<()> {
 ///
 /// # Errors
 /// `ECHILD` where it is no child of ours.
-pub fn reap(pid: i32) -> io::Result<(ExitStatus, Usage)> {
+pub(crate) fn reap(pid: i32) -> io::Result<(ExitStatus, Usage)> {
     let mut status = 0;
     // SAFETY: `rusage` is plain data for which all zeroes are valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -48,7 +48,7 @@ pub fn reap(pid: i32) -> io::Result<(ExitStatus, Usage)> {
 }
 
 /// How many bytes can be read from a pipe now.
-pub fn readable(fd: BorrowedFd<'_>) -> usize {
+pub(crate) fn readable(fd: BorrowedFd<'_>) -> usize {
     let mut bytes: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int to the pointer, which is to a live local.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
@@ -56,12 +56,12 @@ pub fn readable(fd: BorrowedFd<'_>) -> usize {
 }
 
 /// Time since boot, with the time the machine slept, in µs: the clock of `/proc/<pid>/stat`.
-pub fn boot_micros() -> u64 {
+pub(crate) fn boot_micros() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000
 }
 
 /// Clock ticks a second in `/proc/<pid>/stat`.
-pub fn ticks_per_second() -> u64 {
+pub(crate) fn ticks_per_second() -> u64 {
     rustix::param::clock_ticks_per_second()
 }

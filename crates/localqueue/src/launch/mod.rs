@@ -123,6 +123,7 @@ impl Job<'_> {
 
     /// From here on the job counts as started, whatever happens to us.
     pub(crate) fn note_start(&self, by: StartedBy) {
+        self.control.set_bare(by == StartedBy::Bare);
         if let Some(table) = self.table {
             let _ = table.write(self.slot.number, &self.entry(by, 0));
         }
@@ -217,5 +218,7 @@ pub(crate) fn output_files(live: &Live, settings: &Settings, index: u32) -> io::
     let dir = live.shard_dir(settings, index)?;
     Ok((dir.join(format!("{index}.{}.out", settings.k)), dir.join(format!("{index}.{}.err", settings.k))))
 }
+
+pub(crate) use script::end_record;
 
 pub(crate) type Source<'a> = &'a dyn Submission;

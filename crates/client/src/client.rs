@@ -1,0 +1,305 @@
+//! The life of jobs in one root, as a library: submit, act, watch, look, retry.
+
+use std::io;
+use std::path::PathBuf;
+
+use cluster_core::{BatchId, ByteString, IndexSet, JobId, JobSpec, Selector, SubmissionNumber, Tag};
+use cluster_jobsdb::{BatchRow, OpenOptions, SelectContext, Selection, Store, StoreError};
+use cluster_localqueue::runner::protocol::{Action, RefusalKind, Reply, Report, Request, Resubmit, Submit, Target};
+use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, connect_or_start};
+
+use crate::error::ClientError;
+use crate::layout::Layout;
+use crate::stage::Stage;
+use crate::watch::Watch;
+
+/// How the process of a runner is started.
+pub type Launcher = Box<dyn Fn() -> io::Result<std::process::Command> + Send>;
+
+/// Who works where. The client reads neither the environment nor `$HOME`: this is all it knows.
+pub struct Settings {
+    /// The root, an absolute path.
+    pub root: PathBuf,
+    /// Where the runner lives.
+    pub place: Place,
+    /// How a runner is started; `None`: one that runs is used, none is started.
+    pub launcher: Option<Launcher>,
+    /// Whose jobs these are.
+    pub user: String,
+    /// The terminal they come from.
+    pub terminal: Option<String>,
+}
+
+/// What goes with a spec into a submission.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubmitOptions {
+    /// Whether the jobs begin held.
+    pub hold: bool,
+    /// The job in which this is submitted.
+    pub parent: Option<JobId>,
+    /// Facts of the user's.
+    pub meta: Vec<(String, String)>,
+}
+
+/// One root and the way to its runner.
+///
+/// ```no_run
+/// use cluster_client::{Client, Settings, SubmitOptions, Stage};
+/// use cluster_core::JobSpec;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let settings: Settings = todo!();
+/// let mut client = Client::new(settings);
+/// let mut stage = client.stage()?;
+/// let mut spec = JobSpec::single("hello", vec!["echo".into(), "hi".into()], "/".into());
+/// stage.environment(&mut spec, &[])?;
+/// let batch = client.submit(stage, spec, &SubmitOptions::default())?;
+/// client.wait_all(&[batch])?;
+/// # Ok(()) }
+/// ```
+pub struct Client {
+    layout: Layout,
+    settings: Settings,
+    store: Option<Store>,
+}
+
+impl Client {
+    /// A client of one root. Nothing is opened or started yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { layout: Layout::new(&settings.root), settings, store: None }
+    }
+
+    /// Where everything lies.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where the runner lives.
+    pub fn place(&self) -> &Place {
+        &self.settings.place
+    }
+
+    /// The job store, opened at the first call; what jobs dropped into `events/new` is taken in then.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be opened.
+    pub fn store(&mut self) -> Result<&mut Store, ClientError> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => {
+                let mut store = Store::open(self.layout.root(), &OpenOptions::default())?;
+                if self.has_events() {
+                    // What cannot be written now is taken in by the next one.
+                    let _ = store.intake();
+                }
+                store
+            }
+        };
+        Ok(self.store.insert(store))
+    }
+
+    fn has_events(&self) -> bool {
+        std::fs::read_dir(self.layout.root().join("events/new")).is_ok_and(|mut dir| dir.next().is_some())
+    }
+
+    /// Makes the root and its store, where they are missing.
+    ///
+    /// # Errors
+    /// Where they cannot be made.
+    pub fn init(&mut self) -> Result<(), ClientError> {
+        self.layout.ensure().map_err(|e| ClientError::file("make", self.layout.root(), e))?;
+        let options = OpenOptions { create: true, ..OpenOptions::default() };
+        self.store = Some(Store::open(self.layout.root(), &options)?);
+        Ok(())
+    }
+
+    /// A connection to the runner, started where none runs.
+    ///
+    /// # Errors
+    /// Where none can be started.
+    pub fn runner(&self) -> Result<Connection, ClientError> {
+        Ok(match &self.settings.launcher {
+            Some(launcher) => connect_or_start(&self.settings.place, launcher)?,
+            None => connect(&self.settings.place)?,
+        })
+    }
+
+    /// A connection to the runner, if one runs.
+    ///
+    /// # Errors
+    /// Where one runs and cannot be talked to.
+    pub fn running_runner(&self) -> Result<Option<Connection>, ClientError> {
+        match connect(&self.settings.place) {
+            Ok(connection) => Ok(Some(connection)),
+            Err(ConnectError::NotRunning) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks the runner, again where it was just ending or was killed: every request may be repeated.
+    ///
+    /// # Errors
+    /// Where it cannot be reached, or refuses.
+    pub fn ask(&self, request: &Request) -> Result<Reply, ClientError> {
+        let mut last = None;
+        for _ in 0..5 {
+            match self.runner()?.ask(request) {
+                Ok(Reply::Refused(refusal)) if refusal.kind == RefusalKind::Ending => {
+                    last = Some(ClientError::Refused(refusal));
+                }
+                Ok(Reply::Refused(refusal)) => return Err(ClientError::Refused(refusal)),
+                Ok(Reply::Submitted(results)) if results.iter().any(is_ending) => {
+                    last = results.into_iter().find_map(Result::err).map(ClientError::Refused);
+                }
+                Ok(reply) => return Ok(reply),
+                Err(error) => last = Some(ConnectError::Io(error).into()),
+            }
+        }
+        Err(last.unwrap_or(ClientError::Runner(ConnectError::NotRunning)))
+    }
+
+    /// The files of a batch that is to be submitted.
+    ///
+    /// # Errors
+    /// Where the root cannot be written.
+    pub fn stage(&self) -> Result<Stage, ClientError> {
+        Stage::create(&self.layout).map_err(|e| ClientError::file("write to", self.layout.root(), e))
+    }
+
+    fn root(&self) -> ByteString {
+        ByteString::from(self.layout.root().to_owned())
+    }
+
+    /// Hands a batch over. When this returns it is in the store, on disk, and will run.
+    ///
+    /// # Errors
+    /// A refusal, or a runner that cannot be reached; then nothing was taken in, or the same call made
+    /// again (the tag is the stage's) gives the batch that was.
+    pub fn submit(&mut self, stage: Stage, spec: JobSpec, options: &SubmitOptions) -> Result<BatchId, ClientError> {
+        let submit = Submit {
+            tag: stage.tag().clone(),
+            spec,
+            hold: options.hold,
+            user: self.settings.user.clone(),
+            terminal: self.settings.terminal.clone(),
+            parent: options.parent,
+            meta: options.meta.clone(),
+        };
+        let request = Request::Submit { root: self.root(), batches: vec![submit] };
+        let Reply::Submitted(mut results) = self.ask(&request)? else { return Err(odd_answer()) };
+        match results.pop() {
+            Some(Ok(batch)) => {
+                stage.keep();
+                Ok(batch)
+            }
+            Some(Err(refusal)) => Err(ClientError::Refused(refusal)),
+            None => Err(odd_answer()),
+        }
+    }
+
+    /// Holds, releases, cancels or prioritises jobs. How many it changed.
+    ///
+    /// # Errors
+    /// Where the runner cannot be reached or the store fails.
+    pub fn act(&mut self, action: Action, selected: &[Selection]) -> Result<u64, ClientError> {
+        let targets: Vec<Target> =
+            selected.iter().map(|selection| (selection.batch, selection.jobs.clone())).collect();
+        match self.ask(&Request::Act { root: self.root(), action, targets })? {
+            Reply::Acted(count) => Ok(count),
+            _ => Err(odd_answer()),
+        }
+    }
+
+    /// Sends ended jobs of a batch again, with another spec where one is given.
+    ///
+    /// # Errors
+    /// Where some have not ended, or the runner refuses.
+    pub fn retry(
+        &mut self,
+        batch: BatchId,
+        jobs: &IndexSet,
+        spec: Option<JobSpec>,
+        keep_script: bool,
+    ) -> Result<SubmissionNumber, ClientError> {
+        let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
+        let what = Resubmit { tag, batch, jobs: jobs.clone(), spec, keep_script };
+        match self.ask(&Request::Resubmit { root: self.root(), what })? {
+            Reply::Resubmitted(k) => Ok(k),
+            _ => Err(odd_answer()),
+        }
+    }
+
+    /// Tells when something changes in these batches. With `lend` the cores of that job are others' to use
+    /// until the watch is dropped.
+    ///
+    /// # Errors
+    /// Where the runner cannot be reached.
+    pub fn watch(&self, batches: &[BatchId], lend: Option<JobId>) -> Result<Watch, ClientError> {
+        let request = Request::Watch { root: self.root(), batches: batches.to_vec(), lend };
+        let mut connection = self.runner()?;
+        match connection.ask(&request).map_err(ConnectError::Io)? {
+            Reply::News(_) => Ok(Watch::new(connection)),
+            Reply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            _ => Err(odd_answer()),
+        }
+    }
+
+    /// What the runner does.
+    ///
+    /// # Errors
+    /// Where it cannot be talked to.
+    pub fn status(&self) -> Result<Option<Report>, ClientError> {
+        let Some(mut connection) = self.running_runner()? else { return Ok(None) };
+        match connection.ask(&Request::Status).map_err(ConnectError::Io)? {
+            Reply::Status(report) => Ok(Some(*report)),
+            _ => Err(odd_answer()),
+        }
+    }
+
+    /// The batches and jobs that any of the selectors names.
+    ///
+    /// # Errors
+    /// Where one is not there.
+    pub fn select(&mut self, selectors: &[Selector]) -> Result<Vec<Selection>, ClientError> {
+        let context =
+            SelectContext { user: self.settings.user.clone(), terminal: self.settings.terminal.clone() };
+        Ok(self.store()?.select(selectors, &context)?)
+    }
+
+    /// One batch.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub fn batch(&mut self, batch: BatchId) -> Result<BatchRow, ClientError> {
+        Ok(self.store()?.batch(batch)?.ok_or(StoreError::UnknownBatch(batch))?)
+    }
+
+    /// The spec of a submission: the batch's own, or the changed one of a retry.
+    ///
+    /// # Errors
+    /// Where the batch is not there.
+    pub fn spec(&mut self, batch: BatchId, k: SubmissionNumber) -> Result<JobSpec, ClientError> {
+        if k > 0
+            && let Ok(text) = std::fs::read(self.layout.spec(batch, k))
+            && let Ok(spec) = serde_json::from_slice(&text)
+        {
+            return Ok(spec);
+        }
+        Ok(self.batch(batch)?.spec()?)
+    }
+}
+
+fn is_ending<T>(result: &Result<T, cluster_localqueue::runner::protocol::Refusal>) -> bool {
+    result.as_ref().is_err_and(|refusal| refusal.kind == RefusalKind::Ending)
+}
+
+fn odd_answer() -> ClientError {
+    ConnectError::Io(io::Error::new(io::ErrorKind::InvalidData, "an answer to another question")).into()
+}
+
+/// 50 random bits as a tag.
+pub(crate) fn draw_tag() -> io::Result<Tag> {
+    use std::io::Read;
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(Tag::from_bits(u64::from_le_bytes(bytes)))
+}

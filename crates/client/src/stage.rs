@@ -1,0 +1,103 @@
+//! A batch on its way into the root: its files, in a directory that has only a tag yet.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use cluster_core::{ByteString, JobSpec, Tag, job_script};
+use cluster_localqueue::files::make_private_dir;
+
+use crate::inputs::InputWriter;
+use crate::layout::Layout;
+
+/// The files of a batch before it has an id. Dropped without [`Stage::keep`], they are removed.
+#[derive(Debug)]
+pub struct Stage {
+    dir: PathBuf,
+    tag: Tag,
+    sources: u32,
+    kept: bool,
+}
+
+impl Stage {
+    /// Makes the directory.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn create(layout: &Layout) -> io::Result<Self> {
+        layout.ensure()?;
+        let tag = crate::client::draw_tag()?;
+        let dir = layout.stage(&tag);
+        make_private_dir(&dir)?;
+        Ok(Self { dir, tag, sources: 0, kept: false })
+    }
+
+    /// The tag by which the submission is found again.
+    pub fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    /// Writes the environment that travels; the name of its file goes into the spec.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn environment(&self, spec: &mut JobSpec, variables: &[(ByteString, ByteString)]) -> io::Result<()> {
+        let text = job_script::environment_file(variables.iter().map(|(name, value)| (name, value)));
+        spec.environment = blake3::hash(&text).to_hex()[..16].to_owned();
+        let dir = self.dir.join("env");
+        make_private_dir(&dir)?;
+        self.write(&dir.join(format!("{}.sh", spec.environment)), &text, 0o600)
+    }
+
+    /// Stores the text of a script.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn script(&self, name: &ByteString, text: &[u8]) -> io::Result<()> {
+        let dir = self.dir.join("script");
+        make_private_dir(&dir)?;
+        self.write(&dir.join(name.as_path()), text, 0o700)
+    }
+
+    /// Stores what is read as the jobs' standard input.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written.
+    pub fn stdin(&self, from: &mut dyn Read) -> io::Result<()> {
+        let mut file = self.create_file(&self.dir.join("stdin"), 0o600)?;
+        io::copy(from, &mut file).map(drop)
+    }
+
+    /// Begins one more source of inputs; gives its number.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn inputs(&mut self) -> io::Result<(u32, InputWriter)> {
+        let number = self.sources;
+        self.sources += 1;
+        Ok((number, InputWriter::create(&self.dir.join("inputs"), number)?))
+    }
+
+    /// The files stay: whoever takes the batch in renames their directory.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+
+    fn create_file(&self, path: &Path, mode: u32) -> io::Result<fs::File> {
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+    }
+
+    fn write(&self, path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
+        self.create_file(path, mode)?.write_all(text)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+

@@ -1,0 +1,165 @@
+//! The client's end of the runner's socket.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{ChildStdout, Command, Stdio};
+
+use thiserror::Error;
+
+use super::place::{Place, PlaceError};
+use super::protocol::{Reply, Request, VERSION, receive, send};
+
+/// A connection to the runner.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    /// The runner's process.
+    pub pid: u32,
+}
+
+/// No connection.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No runner runs.
+    #[error("no runner runs here (`cluster local start` starts it)")]
+    NotRunning,
+    /// Its directory is not usable.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// It could not be started.
+    #[error("the runner did not start: {why}; its log is {}", log.display())]
+    Start {
+        /// What it said, or the system's reason.
+        why: String,
+        /// Where it says more.
+        log: std::path::PathBuf,
+    },
+    /// It speaks another version.
+    #[error("the runner (pid {pid}) speaks version {theirs} and this program {VERSION}: `cluster local restart` replaces it; running jobs go on")]
+    Version {
+        /// Its process.
+        pid: u32,
+        /// Its version.
+        theirs: u32,
+    },
+    /// The connection failed.
+    #[error("the runner does not answer: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Connection {
+    /// Says something and takes the answer.
+    ///
+    /// # Errors
+    /// Where the runner is gone.
+    pub fn ask(&mut self, request: &Request) -> io::Result<Reply> {
+        send(&mut self.stream, request)?;
+        self.next()
+    }
+
+    /// The runner's next word.
+    ///
+    /// # Errors
+    /// Where the runner is gone.
+    pub fn next(&mut self) -> io::Result<Reply> {
+        receive(&mut self.stream)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// Connects to the runner that runs.
+///
+/// # Errors
+/// [`ConnectError::NotRunning`] where none does.
+pub fn connect(place: &Place) -> Result<Connection, ConnectError> {
+    match place.check() {
+        Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Err(ConnectError::NotRunning);
+        }
+        other => other?,
+    }
+    let stream = match connect_path(&place.socket()) {
+        Ok(stream) => stream,
+        Err(error) => {
+            return Err(match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::NotRunning,
+                _ => error.into(),
+            });
+        }
+    };
+    let mut connection = Connection { stream, pid: 0 };
+    match connection.ask(&Request::Hello { version: VERSION }) {
+        Ok(Reply::Hello { version: VERSION, pid }) => {
+            connection.pid = pid;
+            Ok(connection)
+        }
+        Ok(Reply::Hello { version, pid }) => Err(ConnectError::Version { pid, theirs: version }),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "an answer that is none to a greeting").into()),
+        // It was just ending.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ConnectError::NotRunning),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(ConnectError::NotRunning),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A socket's path may have 107 bytes; a longer one is reached through its directory.
+fn connect_path(path: &Path) -> io::Result<UnixStream> {
+    if path.as_os_str().len() < 100 {
+        return UnixStream::connect(path);
+    }
+    let dir = std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?;
+    let short = super::serve::through(&dir, path);
+    UnixStream::connect(short)
+}
+
+/// How the runner's process is started: the command without its pipes.
+pub type Launcher<'a> = &'a dyn Fn() -> io::Result<Command>;
+
+/// Connects to the runner, starting one where none runs. Of several that start one at once, one wins.
+///
+/// # Errors
+/// Where none can be started.
+pub fn connect_or_start(place: &Place, launcher: Launcher<'_>) -> Result<Connection, ConnectError> {
+    let mut last = String::new();
+    for _ in 0..10 {
+        match connect(place) {
+            Err(ConnectError::NotRunning) => {}
+            other => return other,
+        }
+        place.ensure()?;
+        last = start(place, launcher)?;
+        if !matches!(last.as_str(), "ready" | "busy") {
+            break;
+        }
+    }
+    Err(ConnectError::Start { why: last, log: place.log() })
+}
+
+/// Starts a runner and waits for its one word: `ready`, `busy` (another has the lock), or what is wrong.
+fn start(place: &Place, launcher: Launcher<'_>) -> Result<String, ConnectError> {
+    let failed = |why: io::Error| ConnectError::Start { why: why.to_string(), log: place.log() };
+    let mut command = launcher().map_err(failed)?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut word = String::new();
+    if let Some(ChildStdout { .. }) = child.stdout {
+        let mut stdout = child.stdout.take().into_iter();
+        if let Some(stdout) = stdout.next() {
+            // The runner closes its end after the word; jobs never inherit it.
+            stdout.take(4096).read_to_string(&mut word).map_err(failed)?;
+        }
+    }
+    if word.is_empty() {
+        // It died before it could say why; a launcher in between is reaped here.
+        let status = child.wait().map_err(failed)?;
+        return Err(ConnectError::Start { why: format!("it ended at once ({status})"), log: place.log() });
+    }
+    Ok(word.trim().to_owned())
+}

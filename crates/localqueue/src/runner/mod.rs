@@ -1,0 +1,21 @@
+//! The runner: the per-user background process that starts jobs of `local`.
+//!
+//! One for a user and host, serving all roots. It holds a lock for life; the socket belongs to the lock's
+//! holder. Everything it knows is in the stores of the roots, in their journals and in the slot table, so
+//! that a kill loses nothing but what was bare and running at that instant.
+
+mod adopt;
+mod connect;
+mod place;
+pub mod protocol;
+mod roots;
+mod serve;
+mod store;
+mod watch_dirs;
+
+pub use connect::{Connection, ConnectError, Launcher, connect, connect_or_start};
+pub use place::{Place, PlaceError};
+pub use serve::{RunnerError, Settings, need_of, run};
+pub use store::{
+    Accepted, Change, RootFiles, RootOpener, RootStore, Settled, StartedJob, StoreFailure, Unfinished, WorkPlan,
+};
