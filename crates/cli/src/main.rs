@@ -1,1 +1,37 @@
-fn main() {}
+//! `cluster`: submit, follow and collect jobs.
+
+mod args;
+mod commands;
+mod context;
+mod exit;
+mod output;
+mod runner_process;
+mod signals;
+mod sources;
+mod spec_args;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    // Asked often by scripts, and worth no parser.
+    if words.len() == 2 && (words[1] == "--version" || words[1] == "-V") {
+        return exit::finish(output::line(&format!("cluster {}", env!("CARGO_PKG_VERSION"))).map(|()| Exit::GOOD));
+    }
+    if words.get(1).is_some_and(|word| word == runner_process::COMMAND) {
+        return exit::finish(runner_process::serve(&words[2..]));
+    }
+    match args::Args::try_parse_from(&words) {
+        Ok(args) => exit::finish(commands::run(args)),
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // A closed pipe is no error.
+            let _ = error.print();
+            ExitCode::from(code)
+        }
+    }
+}

@@ -41,15 +41,23 @@ pub struct SubmitOptions {
     pub meta: Vec<(String, String)>,
 }
 
+/// A job in which we run, and which lends its cores while it waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lender {
+    /// Its root.
+    pub root: PathBuf,
+    /// The job.
+    pub job: JobId,
+}
+
 /// One root and the way to its runner.
 ///
 /// ```no_run
 /// use cluster_client::{Client, Settings, SubmitOptions, Stage};
 /// use cluster_core::JobSpec;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let settings: Settings = todo!();
+/// # fn example(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
 /// let mut client = Client::new(settings);
-/// let mut stage = client.stage()?;
+/// let stage = client.stage()?;
 /// let mut spec = JobSpec::single("hello", vec!["echo".into(), "hi".into()], "/".into());
 /// stage.environment(&mut spec, &[])?;
 /// let batch = client.submit(stage, spec, &SubmitOptions::default())?;
@@ -233,7 +241,8 @@ impl Client {
     ///
     /// # Errors
     /// Where the runner cannot be reached.
-    pub fn watch(&self, batches: &[BatchId], lend: Option<JobId>) -> Result<Watch, ClientError> {
+    pub fn watch(&self, batches: &[BatchId], lend: Option<&Lender>) -> Result<Watch, ClientError> {
+        let lend = lend.map(|lender| (ByteString::from(lender.root.clone()), lender.job));
         let request = Request::Watch { root: self.root(), batches: batches.to_vec(), lend };
         let mut connection = self.runner()?;
         match connection.ask(&request).map_err(ConnectError::Io)? {
@@ -241,6 +250,14 @@ impl Client {
             Reply::Refused(refusal) => Err(ClientError::Refused(refusal)),
             _ => Err(odd_answer()),
         }
+    }
+
+    /// Has the runner look after this root: what is queued in it goes on.
+    ///
+    /// # Errors
+    /// Where none can be started, or the root's store fails.
+    pub fn attach(&self) -> Result<(), ClientError> {
+        self.ask(&Request::Attach { root: self.root() }).map(drop)
     }
 
     /// What the runner does.

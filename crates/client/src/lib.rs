@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod error;
+pub mod follow;
 pub mod inputs;
 pub mod job;
 pub mod job_library;
@@ -14,7 +15,7 @@ pub mod stage;
 pub mod tidy;
 pub mod watch;
 
-pub use client::{Client, Launcher, Settings, SubmitOptions};
+pub use client::{Client, Launcher, Lender, Settings, SubmitOptions};
 pub use error::ClientError;
 pub use job::{Filter, Job};
 pub use layout::Layout;

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Take};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use cluster_core::{JobId, SubmissionNumber};
-use cluster_jobsdb::{OutputPlace, StreamPlace};
+use cluster_jobsdb::{JobRow, OutputPlace, StreamPlace};
 
 use crate::layout::Layout;
 
@@ -84,4 +85,47 @@ pub fn open(
     let len = if in_pack.is_some() { len } else { file.metadata()?.len() };
     file.seek(SeekFrom::Start(offset))?;
     Ok(Output { from: Some(file.take(len)) })
+}
+
+/// Copies many outputs, one after the other: the pack that most of them are in is opened once.
+#[derive(Debug)]
+pub struct Copier<'a> {
+    layout: &'a Layout,
+    pack: Option<(cluster_core::BatchId, SubmissionNumber, File)>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Copier<'a> {
+    /// Of jobs of one root.
+    pub fn new(layout: &'a Layout) -> Self {
+        Self { layout, pack: None, buffer: vec![0; 64 << 10] }
+    }
+
+    /// Copies one output to `to`. How many bytes it was.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written.
+    pub fn copy(&mut self, row: &JobRow, stream: Stream, to: &mut dyn io::Write) -> io::Result<u64> {
+        let place = row.output.as_ref().map(|place| (place.pack, if stream == Stream::Out { place.out } else { place.err }));
+        let Some((k, StreamPlace::Pack { offset, len })) = place else {
+            let mut from = open(self.layout, row.id, row.k, row.output.as_ref(), stream)?;
+            return io::copy(&mut from, to);
+        };
+        if len == 0 {
+            return Ok(0);
+        }
+        let known = self.pack.as_ref().is_some_and(|(batch, number, _)| (*batch, *number) == (row.id.batch, k));
+        if !known {
+            self.pack = Some((row.id.batch, k, File::open(self.layout.pack(row.id.batch, k))?));
+        }
+        let Some((_, _, pack)) = &self.pack else { return Ok(0) };
+        let mut done = 0;
+        while done < len {
+            let part = self.buffer.len().min((len - done) as usize);
+            pack.read_exact_at(&mut self.buffer[..part], offset + done)?;
+            to.write_all(&self.buffer[..part])?;
+            done += part as u64;
+        }
+        Ok(len)
+    }
 }

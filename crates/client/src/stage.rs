@@ -79,6 +79,14 @@ impl Stage {
         Ok((number, InputWriter::create(&self.dir.join("inputs"), number)?))
     }
 
+    /// Makes the directory of the outputs now, so that it can be watched before the job starts.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn shard(&self, number: u32) -> io::Result<()> {
+        make_private_dir(&self.dir.join(number.to_string()))
+    }
+
     /// The files stay: whoever takes the batch in renames their directory.
     pub fn keep(mut self) {
         self.kept = true;

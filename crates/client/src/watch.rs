@@ -4,13 +4,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use cluster_core::{BatchId, JobId, JobState};
+use cluster_core::{BatchId, JobState};
 use cluster_jobsdb::Selection;
 use cluster_localqueue::runner::Connection;
 use cluster_localqueue::runner::protocol::Reply;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::client::Client;
+use crate::client::{Client, Lender};
 use crate::error::ClientError;
 
 /// A connection on which the runner says which batches changed. Its descriptor can be polled with others.
@@ -121,7 +121,7 @@ impl Client {
         selected: &[Selection],
         until: Until,
         timeout: Option<Duration>,
-        lend: Option<JobId>,
+        lend: Option<&Lender>,
         mut look: impl FnMut(u64, u64),
     ) -> Result<Waited, ClientError> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));

@@ -110,9 +110,9 @@ pub enum Request {
         root: ByteString,
         /// The batches.
         batches: Vec<BatchId>,
-        /// The job that waits.
+        /// The job that waits, and its root.
         #[serde(default)]
-        lend: Option<JobId>,
+        lend: Option<(ByteString, JobId)>,
     },
     /// Look after this root (its queued jobs go on).
     Attach {

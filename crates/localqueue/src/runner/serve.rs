@@ -515,17 +515,22 @@ async fn watch(
     stream: &mut UnixStream,
     root: ByteString,
     batches: Vec<cluster_core::BatchId>,
-    lend: Option<JobId>,
+    lend: Option<(ByteString, JobId)>,
 ) -> io::Result<()> {
     let mut news = runner.news.subscribe();
-    let opened = match runner.root(root.as_path()).await {
-        Ok(opened) => opened,
-        Err(refusal) => return stream.write_all(&frame(&Reply::Refused(refusal))?).await,
-    };
-    let lent = lend.filter(|job| runner.engine.lend((opened.id(), job.batch), job.index, true));
+    if let Err(refusal) = runner.root(root.as_path()).await {
+        return stream.write_all(&frame(&Reply::Refused(refusal))?).await;
+    }
+    let mut lent = None;
+    if let Some((root, job)) = lend
+        && let Ok(root) = runner.root(root.as_path()).await
+    {
+        let key = (root.id(), job.batch);
+        lent = runner.engine.lend(key, job.index, true).then_some((key, job.index));
+    }
     let result = tell_news(stream, &mut news, &root, &batches).await;
-    if let Some(job) = lent {
-        runner.engine.lend((opened.id(), job.batch), job.index, false);
+    if let Some((key, index)) = lent {
+        runner.engine.lend(key, index, false);
     }
     result
 }

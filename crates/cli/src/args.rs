@@ -1,0 +1,66 @@
+//! The command line: the common options and the list of commands. Each command's own are in its file.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::commands;
+
+/// Submit, follow and collect jobs on the cores of this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cluster", version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "A job is 17.3, a batch 17. Selectors: 17, 17.3, 17.0-99:2, last, name=GLOB, state=STATE, \
+    meta.KEY=VALUE, system=NAME.\nExit codes: 0 good, 1 some job did not succeed, 2 usage or config, 3 out of \
+    reach, 4 wait timed out, 5 store, 6 refused, 7 uncertain, 70 our bug, 130 interrupted.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Common {
+    /// Directory of the jobs' store and files [default: $CLUSTER_ROOT, the nearest .cluster with a store, else
+    /// the user's own]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say less on stderr
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one job: submit it, stream its output, end with its exit code
+    Run(commands::run::Args),
+    /// Submit one job and print its batch's id
+    Submit(commands::submit::Args),
+    /// Run one job for each input
+    Map(commands::map::Args),
+    /// List batches
+    Ls(commands::ls::Args),
+    /// Show batches or jobs in full
+    Show(commands::show::Args),
+    /// Wait for jobs to end
+    Wait(commands::wait::Args),
+    /// Go back to a batch: print what it prints until it is over
+    Attach(commands::attach::Args),
+    /// Print the output of jobs
+    Logs(commands::logs::Args),
+    /// End jobs
+    Cancel(commands::control::CancelArgs),
+    /// Keep queued jobs from starting
+    Hold(commands::control::Args),
+    /// Let held jobs go on
+    Release(commands::control::Args),
+    /// Send ended jobs again, the failed ones if nothing else is said
+    Retry(commands::retry::Args),
+    /// Print or save the outputs of jobs, in the order of their inputs
+    Get(commands::get::Args),
+}

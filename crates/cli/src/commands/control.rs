@@ -1,0 +1,60 @@
+//! `cluster cancel`, `hold`, `release`.
+
+use cluster_core::Selector;
+use cluster_localqueue::runner::protocol::Action;
+
+use crate::context::Context;
+use crate::exit::{Exit, usage};
+use crate::output::{json, talk};
+
+/// The options of `hold` and `release`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Batches or jobs
+    #[arg(required = true)]
+    selectors: Vec<Selector>,
+}
+
+/// The options of `cancel`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CancelArgs {
+    /// The signal that running jobs get first: TERM, INT, HUP, USR1, USR2, KILL
+    #[arg(long, value_name = "NAME", default_value = "TERM")]
+    signal: String,
+    /// Batches or jobs
+    #[arg(required = true)]
+    selectors: Vec<Selector>,
+}
+
+pub(crate) fn cancel(context: Context, args: &CancelArgs) -> anyhow::Result<Exit> {
+    let name = args.signal.to_ascii_uppercase();
+    let signal = match name.strip_prefix("SIG").unwrap_or(&name) {
+        "TERM" | "15" => 15,
+        "INT" | "2" => 2,
+        "HUP" | "1" => 1,
+        "KILL" | "9" => 9,
+        "USR1" | "10" => 10,
+        "USR2" | "12" => 12,
+        _ => return Err(usage(format!("--signal {}: expected TERM, INT, HUP, USR1, USR2 or KILL", args.signal))),
+    };
+    act(context, &args.selectors, Action::Cancel(signal), "cancelled")
+}
+
+pub(crate) fn hold(context: Context, args: &Args) -> anyhow::Result<Exit> {
+    act(context, &args.selectors, Action::Hold, "held")
+}
+
+pub(crate) fn release(context: Context, args: &Args) -> anyhow::Result<Exit> {
+    act(context, &args.selectors, Action::Release, "released")
+}
+
+fn act(mut context: Context, selectors: &[Selector], action: Action, done: &str) -> anyhow::Result<Exit> {
+    let selected = context.select(selectors)?;
+    let count = context.client.act(action, &selected)?;
+    if context.common.json {
+        json(&serde_json::json!({ "v": 1, "changed": count }))?;
+    } else if !context.common.quiet {
+        talk(&format!("{count} {} {done}", if count == 1 { "job" } else { "jobs" }));
+    }
+    Ok(Exit::GOOD)
+}

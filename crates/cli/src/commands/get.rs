@@ -1,0 +1,183 @@
+//! `cluster get`: the outputs of jobs, in the order of their inputs.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use cluster_client::output::{Copier, Stream};
+use cluster_core::{JobState, Selector, Timestamp};
+use cluster_jobsdb::{JobQuery, JobRow};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::exit::{Exit, usage};
+use crate::output::{json, talk};
+
+/// The options of `get`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The standard error instead of the standard output
+    #[arg(long, short = 'e')]
+    stderr: bool,
+    /// Into this directory, a file for each job
+    #[arg(long, value_name = "DIR", conflicts_with = "to")]
+    dir: Option<PathBuf>,
+    /// Into this file, one after the other
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Overwrite what is there
+    #[arg(long)]
+    force: bool,
+    /// Mark the jobs as collected: their results were taken, they may be cleaned
+    #[arg(long)]
+    collect: bool,
+    /// Batches or jobs
+    #[arg(default_value = "last")]
+    selectors: Vec<Selector>,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    v: u32,
+    job: cluster_core::JobId,
+    state: JobState,
+    exit_code: Option<i32>,
+    output: &'a cluster_core::ByteString,
+}
+
+pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
+    let selected = context.select(&args.selectors)?;
+    let stream = if args.stderr { Stream::Err } else { Stream::Out };
+    let layout = context.client.layout().clone();
+    let mut copier = Copier::new(&layout);
+    let mut target = Target::new(&context, args)?;
+    let (mut unfinished, mut failed) = (0, 0);
+    for selection in selected {
+        let mut after = None;
+        loop {
+            // Page by page: a million jobs are never all in memory.
+            let query = JobQuery { jobs: selection.jobs.clone(), states: None, after, limit: 2000 };
+            let rows = context.client.store()?.jobs(selection.batch, &query)?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.id.index);
+            for row in &rows {
+                if !row.state.is_end() {
+                    unfinished += 1;
+                    continue;
+                }
+                failed += u64::from(row.state == JobState::Failed);
+                target.take(&mut copier, row, stream)?;
+            }
+        }
+        if args.collect {
+            let ended = [JobState::Succeeded, JobState::Failed];
+            let ended = context.client.store()?.indices_in(selection.batch, &ended)?;
+            let jobs = selection.jobs.as_ref().map_or(ended.clone(), |jobs| ended.intersection(jobs));
+            context.client.store()?.mark_collected(selection.batch, Some(&jobs), Timestamp::now())?;
+        }
+    }
+    target.finish()?;
+    if unfinished > 0 {
+        talk(&format!("cluster: {unfinished} jobs have not ended and are left out; `cluster wait` waits for them"));
+    }
+    Ok(if failed + unfinished > 0 { Exit::JOB_FAILED } else { Exit::GOOD })
+}
+
+/// Where the outputs go.
+enum Target {
+    Stdout(BufWriter<io::Stdout>),
+    Json,
+    Dir(PathBuf),
+    File(NewFile, BufWriter<File>),
+}
+
+impl Target {
+    fn new(context: &Context, args: &Args) -> anyhow::Result<Self> {
+        if let Some(path) = &args.to {
+            let file = NewFile::create(&context.cwd.join(path), args.force)?;
+            let writer = BufWriter::new(file.file()?);
+            return Ok(Self::File(file, writer));
+        }
+        if let Some(dir) = &args.dir {
+            let dir = context.cwd.join(dir);
+            let taken = fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some());
+            if taken && !args.force {
+                return Err(usage(format!("{} is not empty: write into it all the same with --force", dir.display())));
+            }
+            fs::create_dir_all(&dir)?;
+            return Ok(Self::Dir(dir));
+        }
+        Ok(if context.common.json { Self::Json } else { Self::Stdout(BufWriter::new(io::stdout())) })
+    }
+
+    fn take(&mut self, copier: &mut Copier<'_>, row: &JobRow, stream: Stream) -> anyhow::Result<()> {
+        match self {
+            Self::Stdout(out) => drop(copier.copy(row, stream, out)?),
+            Self::File(_, out) => drop(copier.copy(row, stream, out)?),
+            Self::Dir(dir) => {
+                let path = dir.join(format!("{}.{}", row.id, stream.suffix()));
+                let file = NewFile::create(&path, true)?;
+                let mut out = BufWriter::new(file.file()?);
+                copier.copy(row, stream, &mut out)?;
+                out.flush()?;
+                file.finish()?;
+            }
+            Self::Json => {
+                let mut bytes = Vec::new();
+                copier.copy(row, stream, &mut bytes)?;
+                let output = cluster_core::ByteString(bytes);
+                let exit_code = row.status.map(|status| status.code());
+                json(&Output { v: 1, job: row.id, state: row.state, exit_code, output: &output })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Stdout(mut out) => Ok(out.flush()?),
+            Self::File(file, mut out) => {
+                out.flush()?;
+                file.finish()
+            }
+            Self::Json | Self::Dir(_) => Ok(()),
+        }
+    }
+}
+
+/// A file of the user's that appears whole or not at all: written beside it and renamed.
+pub(crate) struct NewFile {
+    path: PathBuf,
+    beside: PathBuf,
+    done: bool,
+}
+
+impl NewFile {
+    /// Refuses to overwrite without `force`.
+    pub(crate) fn create(path: &Path, force: bool) -> anyhow::Result<Self> {
+        if !force && path.symlink_metadata().is_ok() {
+            return Err(usage(format!("{} is there already: overwrite it with --force", path.display())));
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}.new", std::process::id()));
+        Ok(Self { path: path.to_owned(), beside: beside.into(), done: false })
+    }
+
+    pub(crate) fn file(&self) -> anyhow::Result<File> {
+        File::create(&self.beside).map_err(|error| usage(format!("cannot write {}: {error}", self.beside.display())))
+    }
+
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+        fs::rename(&self.beside, &self.path)?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `cluster ls`: batches, the newest last.
+
+use cluster_client::watch::LIVE;
+use cluster_core::{BatchId, JobState, Timestamp};
+use cluster_jobsdb::{BatchFilter, BatchRow};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output::{json, line, span, table, talk};
+
+/// The options of `ls`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// All batches, not the last 20
+    #[arg(long, short = 'a')]
+    all: bool,
+    /// The last N batches
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+    /// Batches with jobs in this state (repeatable)
+    #[arg(long, value_name = "STATE")]
+    state: Vec<JobState>,
+    /// Batches with a name like this
+    #[arg(long, value_name = "GLOB")]
+    name: Option<String>,
+    /// More columns
+    #[arg(long, short = 'l')]
+    long: bool,
+    /// Only the ids, for xargs
+    #[arg(long)]
+    ids: bool,
+    /// Ask the systems first: a runner is started where jobs wait for one
+    #[arg(long)]
+    refresh: bool,
+    /// Ask nobody: what the store has, and how old it is
+    #[arg(long, conflicts_with = "refresh")]
+    offline: bool,
+}
+
+/// One batch in JSON; version 1.
+#[derive(Serialize)]
+pub(crate) struct Batch<'a> {
+    v: u32,
+    batch: BatchId,
+    name: &'a str,
+    system: &'a str,
+    user: &'a str,
+    jobs: u32,
+    created: Timestamp,
+    priority: i32,
+    counts: std::collections::BTreeMap<&'static str, u64>,
+    finished: bool,
+    collected: Option<Timestamp>,
+    cleaned: Option<Timestamp>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(row: &'a BatchRow) -> Self {
+        let counts = JobState::ALL.into_iter().map(|state| (state.as_str(), row.count_of(state)));
+        Self {
+            v: 1,
+            batch: row.id,
+            name: &row.name,
+            system: &row.system,
+            user: &row.user,
+            jobs: row.count,
+            created: row.created,
+            priority: row.priority,
+            counts: counts.filter(|(_, count)| *count > 0).collect(),
+            finished: row.is_finished(),
+            collected: row.collected,
+            cleaned: row.cleaned,
+        }
+    }
+}
+
+pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
+    if !context.root.join("store.db").exists() {
+        if context.common.json || args.ids {
+            return Ok(Exit::GOOD);
+        }
+        talk(&format!("cluster: there are no jobs in {} yet", context.root.display()));
+        return Ok(Exit::GOOD);
+    }
+    if args.refresh {
+        context.client.attach()?;
+    }
+    let filter = BatchFilter {
+        name: args.name.clone(),
+        states: Some(args.state.clone()).filter(|states| !states.is_empty()),
+        ..BatchFilter::default()
+    };
+    let limit = if args.all { None } else { Some(args.limit) };
+    let mut batches = context.client.store()?.batches(&filter, limit)?;
+    batches.reverse();
+    if context.common.json {
+        batches.iter().try_for_each(|row| json(&Batch::new(row)))?;
+    } else if args.ids {
+        batches.iter().try_for_each(|row| line(&row.id.to_string()))?;
+    } else {
+        print(&batches, args.long)?;
+    }
+    let waiting = batches.iter().any(|row| LIVE.iter().any(|state| row.count_of(*state) > 0));
+    if waiting && !args.offline && !context.common.quiet && context.client.running_runner()?.is_none() {
+        talk("cluster: no runner runs, so nothing of this starts: `cluster local start` starts it");
+    }
+    if args.offline {
+        let newest = batches.iter().map(|row| row.changed.max(row.created)).max().unwrap_or_default();
+        talk(&format!("cluster: as the store has it; its newest entry is {} old", span(Timestamp::now().since(newest))));
+    }
+    Ok(Exit::GOOD)
+}
+
+fn print(batches: &[BatchRow], long: bool) -> anyhow::Result<()> {
+    let mut head = vec!["BATCH", "NAME", "JOBS", "STATE", "AGE"];
+    if long {
+        head.extend(["SYSTEM", "USER", "PRIORITY", "NOTES"]);
+    }
+    let now = Timestamp::now();
+    let rows = batches.iter().map(|row| {
+        let mut cells = vec![
+            row.id.to_string(),
+            shown(&row.name),
+            row.count.to_string(),
+            states(row),
+            span(now.since(row.created)),
+        ];
+        if long {
+            let notes = [(row.collected, "collected"), (row.cleaned, "cleaned")];
+            let notes: Vec<_> = notes.iter().filter(|(at, _)| at.is_some()).map(|(_, note)| *note).collect();
+            cells.extend([row.system.clone(), row.user.clone(), row.priority.to_string(), notes.join(",")]);
+        }
+        cells
+    });
+    table(&head, &rows.collect::<Vec<_>>())
+}
+
+/// A name on one line of a table.
+pub(crate) fn shown(name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    match plain.char_indices().nth(40) {
+        Some((at, _)) => format!("{}…", &plain[..at]),
+        None => plain,
+    }
+}
+
+/// The states of a batch's jobs: one word where all are alike.
+fn states(row: &BatchRow) -> String {
+    let counts = JobState::ALL.into_iter().filter(|state| row.count_of(*state) > 0);
+    let counts: Vec<_> = counts.collect();
+    match counts[..] {
+        [one] => one.to_string(),
+        _ => counts.iter().map(|state| format!("{} {state}", row.count_of(*state))).collect::<Vec<_>>().join(", "),
+    }
+}

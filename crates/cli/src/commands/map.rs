@@ -1,0 +1,113 @@
+//! `cluster map`: one job for each input.
+
+use std::ffi::OsString;
+
+use cluster_client::inputs::InputReader;
+use cluster_core::template::{Template, shell_text};
+use cluster_core::{ByteString, Command};
+
+use crate::commands::attach::{self, Printing};
+use crate::commands::submit;
+use crate::context::Context;
+use crate::exit::{Exit, usage};
+use crate::signals::Signals;
+use crate::sources::{SourceArgs, split_lists};
+use crate::spec_args::{SpecArgs, after_dashes};
+
+/// The options of `map`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Placeholders: {} the input, {.} without its extension, {/} its base name, {//} its directory, \
+    {/.} both, {#} the job's number from 1, {1} {2.} columns by number, {name} by name. Without one the input is the \
+    last word.\n\nExamples:\n  cluster map -- gzip -k ::: *.txt\n  cluster map --glob 'src/**/*.rs' -- wc -l\n  \
+    cluster map --range 1-100 -- ./simulate --seed {}\n  cluster map --csv samples.csv --sh 'align {read1} > {sample}.bam'")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    sources: SourceArgs,
+    /// Return at once with the id
+    #[arg(long, short = 'd')]
+    detach: bool,
+    /// Print outputs as the jobs end, not in the order of the inputs
+    #[arg(long)]
+    unordered: bool,
+    /// Text for `sh -c`; placeholders in it become quoted parameters
+    #[arg(long, value_name = "TEXT")]
+    sh: Option<OsString>,
+    /// -- and a command, then perhaps ::: and inputs
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "-- COMMAND [::: INPUT...]")]
+    words: Vec<OsString>,
+}
+
+pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
+    let Args { spec, sources, detach, unordered, sh, words } = args;
+    if sh.is_none() && !words.is_empty() && !after_dashes(words.len()) {
+        let line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        return Err(usage(format!("write -- before the command: -- {line}")));
+    }
+    let words = split_lists(words);
+    let first = match (&sh, words.command.first()) {
+        (None, None) => return Err(usage("there is no command: give one after -- or by --sh")),
+        (Some(_), None) => OsString::from("sh"),
+        (_, Some(first)) => first.clone(),
+    };
+    submit::first_time(&context);
+    let mut stage = context.client.stage()?;
+    let plan = sources.plan(&mut stage, &words, &context.cwd)?;
+    let columns = InputReader::columns(&plan);
+    let count = plan.jobs().ok_or_else(|| usage("that would be more than four billion jobs"))?;
+    if count == 0 {
+        return Err(usage("there are no inputs, so there is nothing to do"));
+    }
+    if count > context.config.limits.max_jobs_per_batch {
+        return Err(usage(format!(
+            "that would be {count} jobs, and limits.max_jobs_per_batch is {}: raise it, or give more inputs to each \
+             job by --per-job",
+            context.config.limits.max_jobs_per_batch
+        )));
+    }
+    let argv = match sh {
+        None => words.command.into_iter().map(ByteString::from).collect(),
+        Some(text) => shell_words(text, words.command, &columns, plan.per_job)?,
+    };
+    // A word that cannot be filled shows now, with the first input, not in a thousand jobs.
+    let _ = Template::parse(&argv, &columns);
+    let mut job = spec.spec(&context, &stage, Command::Argv(argv), &first, true)?;
+    job.count = count;
+    job.inputs = Some(plan);
+    let options = spec.options(&context)?;
+    let signals = if detach { None } else { Some(Signals::watch()?) };
+    let batch = context.client.submit(stage, job, &options)?;
+    let Some(signals) = signals else {
+        submit::tell(&context, batch, count)?;
+        return Ok(Exit::GOOD);
+    };
+    let printing = match (context.common.quiet, unordered) {
+        (true, _) => Printing::Nothing,
+        (false, true) => Printing::AsTheyEnd,
+        (false, false) => Printing::InOrder,
+    };
+    attach::follow(&mut context, batch, printing, &signals)
+}
+
+/// The text's placeholders become positional parameters, which the shell expands quoted.
+fn shell_words(
+    text: OsString,
+    more: Vec<OsString>,
+    columns: &[String],
+    per_job: u32,
+) -> anyhow::Result<Vec<ByteString>> {
+    if !more.is_empty() {
+        return Err(usage("--sh takes the whole command; after it come ::: and inputs only"));
+    }
+    let text = ByteString::from(text);
+    let (mut text, mut parameters) = shell_text(&text.0, columns, per_job > 1).ok_or_else(|| {
+        usage("with --per-job the text of --sh can have one kind of placeholder, outside quotes")
+    })?;
+    if parameters.is_empty() {
+        text.extend_from_slice(br#" "$@""#);
+        parameters.push("{}".to_owned());
+    }
+    let head = ["sh".into(), "-c".into(), ByteString(text), "sh".into()];
+    Ok(head.into_iter().chain(parameters.into_iter().map(ByteString::from)).collect())
+}

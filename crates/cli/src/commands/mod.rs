@@ -1,0 +1,37 @@
+//! One file a command.
+
+pub(crate) mod attach;
+pub(crate) mod control;
+pub(crate) mod get;
+pub(crate) mod logs;
+pub(crate) mod ls;
+pub(crate) mod map;
+pub(crate) mod retry;
+pub(crate) mod run;
+pub(crate) mod show;
+pub(crate) mod submit;
+pub(crate) mod wait;
+
+use crate::args::{Args, Command};
+use crate::context::Context;
+use crate::exit::Exit;
+
+/// Does what was asked for.
+pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
+    let context = Context::new(args.common)?;
+    match args.command {
+        Command::Run(args) => run::run(context, args),
+        Command::Submit(args) => submit::run(context, args),
+        Command::Map(args) => map::run(context, args),
+        Command::Ls(args) => ls::run(context, &args),
+        Command::Show(args) => show::run(context, &args),
+        Command::Wait(args) => wait::run(context, &args),
+        Command::Attach(args) => attach::run(context, &args),
+        Command::Logs(args) => logs::run(context, &args),
+        Command::Cancel(args) => control::cancel(context, &args),
+        Command::Hold(args) => control::hold(context, &args),
+        Command::Release(args) => control::release(context, &args),
+        Command::Retry(args) => retry::run(context, args),
+        Command::Get(args) => get::run(context, &args),
+    }
+}

@@ -1,0 +1,57 @@
+//! `cluster retry`: ended jobs are sent again.
+
+use cluster_core::{IndexSet, JobState, Selector};
+
+use crate::context::Context;
+use crate::exit::{Exit, usage};
+use crate::output::{json, talk};
+use crate::spec_args::SpecArgs;
+
+/// The options of `retry`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Jobs that succeeded, too
+    #[arg(long)]
+    all: bool,
+    /// Send the last script as it lies there, also when it was changed by hand
+    #[arg(long)]
+    keep_script: bool,
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Batches or jobs
+    #[arg(required = true)]
+    selectors: Vec<Selector>,
+}
+
+pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
+    let selected = context.select(&args.selectors)?;
+    let mut sent = 0;
+    for selection in selected {
+        let states: &[JobState] =
+            if args.all { &[JobState::Failed, JobState::Succeeded] } else { &[JobState::Failed] };
+        let ended = context.client.store()?.indices_in(selection.batch, states)?;
+        let jobs: IndexSet = selection.jobs.as_ref().map_or(ended.clone(), |jobs| ended.intersection(jobs));
+        if jobs.is_empty() {
+            continue;
+        }
+        let last_k = context.client.store()?.submissions(selection.batch)?.iter().map(|one| one.k).max().unwrap_or(0);
+        let mut spec = context.client.spec(selection.batch, last_k)?;
+        let changed = args.spec.change(&context, &mut spec)?;
+        if changed && args.keep_script {
+            return Err(usage("--keep-script sends the script as it is: it cannot go with changed options"));
+        }
+        context.client.retry(selection.batch, &jobs, changed.then_some(spec), args.keep_script)?;
+        sent += jobs.len();
+    }
+    if context.common.json {
+        json(&serde_json::json!({ "v": 1, "changed": sent }))?;
+    } else if !context.common.quiet {
+        let which = if args.all { "ended" } else { "failed" };
+        talk(&match sent {
+            0 => format!("no {which} jobs are selected, so none is sent again"),
+            1 => "1 job sent again".to_owned(),
+            _ => format!("{sent} jobs sent again"),
+        });
+    }
+    Ok(Exit::GOOD)
+}

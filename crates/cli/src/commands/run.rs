@@ -1,0 +1,179 @@
+//! `cluster run`: one job as if it ran here: its output streams, its exit code is ours.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use cluster_client::follow::Follower;
+use cluster_client::output::{Copier, Stream};
+use cluster_client::{Client, Lender, Watch};
+use cluster_core::{Cause, IndexSet, JobId};
+use cluster_jobsdb::{JobRow, Selection};
+use cluster_localqueue::runner::protocol::Action;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::commands::submit;
+use crate::context::Context;
+use crate::exit::{Exit, code};
+use crate::output::talk;
+use crate::signals::Signals;
+use crate::spec_args::{SpecArgs, WhatArgs};
+
+/// The options of `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Give the job our standard input, read to its end now
+    #[arg(long)]
+    stdin: bool,
+    /// Return at once with the id
+    #[arg(long, short = 'd')]
+    detach: bool,
+    #[command(flatten)]
+    what: WhatArgs,
+}
+
+/// Our own failure, as `timeout` and `env` have it.
+const OURS: Exit = Exit(125);
+
+pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
+    let signals = Signals::watch()?;
+    let batch = match submit::one(&mut context, &args.spec, &args.what, args.stdin) {
+        Ok(batch) => batch,
+        Err(error) if args.detach => return Err(error),
+        Err(error) => {
+            talk(&format!("cluster: {error:#}"));
+            let code = code(&error);
+            return Ok(if code == Exit::USAGE { code } else { OURS });
+        }
+    };
+    if args.detach {
+        submit::tell(&context, batch, 1)?;
+        return Ok(Exit::GOOD);
+    }
+    let lender = context.enclosing();
+    let mut interrupted = false;
+    let on_interrupt = OnInterrupt::Cancel(&mut interrupted);
+    match stream(&mut context.client, JobId { batch, index: 0 }, &signals, lender.as_ref(), on_interrupt) {
+        Ok(Some(row)) => Ok(report(&row, interrupted)),
+        Ok(None) => Ok(Exit::INTERRUPTED),
+        Err(error) => {
+            talk(&format!("cluster: {error:#}; job {batch}.0 goes on: `cluster attach {batch}` goes back to it"));
+            Ok(OURS)
+        }
+    }
+}
+
+/// What the job's end is for whoever ran it.
+fn report(row: &JobRow, interrupted: bool) -> Exit {
+    let code = match row.cause {
+        Some(Cause::Exit(code)) => code,
+        Some(Cause::Signal(signal)) => 128 + signal,
+        Some(Cause::Timeout) => 124,
+        Some(Cause::Cancelled) if interrupted => 130,
+        Some(Cause::Cancelled) => row.status.map_or(143, |status| status.code()),
+        Some(_) | None => 125,
+    };
+    let quiet = matches!(row.cause, Some(Cause::Exit(_) | Cause::Signal(_)));
+    if let Some(cause) = row.cause.filter(|_| !quiet) {
+        let reason = row.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        talk(&format!("cluster: job {} failed ({cause}){reason}", row.id));
+    }
+    // A job that says 0 and did not succeed must not look as if it had.
+    Exit(match (code, row.cause) {
+        (0, Some(Cause::Exit(0))) => 0,
+        (0, _) => 125,
+        (code, _) => code.clamp(1, 255) as u8,
+    })
+}
+
+/// What Ctrl-C does to the job.
+pub(crate) enum OnInterrupt<'a> {
+    /// It goes to the job, and the second one kills it; noted here.
+    Cancel(&'a mut bool),
+    /// The job goes on, we do not.
+    Leave,
+}
+
+/// Prints what a job prints until it is over; `None` where we left it.
+pub(crate) fn stream(
+    client: &mut Client,
+    job: JobId,
+    signals: &Signals,
+    lender: Option<&Lender>,
+    mut on_interrupt: OnInterrupt<'_>,
+) -> anyhow::Result<Option<JobRow>> {
+    let one = [Selection { batch: job.batch, jobs: Some(IndexSet::range(job.index, job.index + 1)) }];
+    let mut row = client.job(job)?.row;
+    let streams = [Stream::Out, Stream::Err];
+    let mut follower = Follower::new(client.layout(), job, row.k, &streams)?;
+    let mut watch: Option<Watch> = None;
+    while !row.state.is_end() {
+        match &mut watch {
+            None => watch = Some(client.watch(&[job.batch], lender)?),
+            Some(open) => {
+                let changed = wait(open, &follower, signals)?;
+                if let Some(signal) = signals.take() {
+                    let OnInterrupt::Cancel(interrupted) = &mut on_interrupt else { return Ok(None) };
+                    let signal = if **interrupted { 9 } else { signal };
+                    **interrupted = true;
+                    client.act(Action::Cancel(signal), &one)?;
+                }
+                if changed && open.next().is_err() {
+                    // The runner was killed or replaced; the job is not.
+                    watch = None;
+                }
+            }
+        }
+        pump(&mut follower)?;
+        // Only the runner's news say that it ended; its own output says nothing of it.
+        row = client.job(job)?.row;
+        follower.watch_dir();
+    }
+    pump(&mut follower)?;
+    finish(client, &row, &follower)?;
+    Ok(Some(row))
+}
+
+/// What was packed, or written after the last look, is printed from where the follower was.
+fn finish(client: &Client, row: &JobRow, follower: &Follower) -> anyhow::Result<()> {
+    let mut copier = Copier::new(client.layout());
+    for stream in [Stream::Out, Stream::Err] {
+        if follower.seen(stream) == 0 {
+            let mut out: Box<dyn Write> = match stream {
+                Stream::Out => Box::new(std::io::stdout().lock()),
+                Stream::Err => Box::new(std::io::stderr().lock()),
+            };
+            copier.copy(row, stream, &mut out)?;
+            out.flush()?;
+        }
+    }
+    Ok(())
+}
+
+fn pump(follower: &mut Follower) -> std::io::Result<()> {
+    follower.pump(|stream, bytes| match stream {
+        Stream::Out => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(bytes)?;
+            out.flush()
+        }
+        Stream::Err => std::io::stderr().lock().write_all(bytes),
+    })
+}
+
+/// Waits for anything; true where the runner has news.
+fn wait(watch: &Watch, follower: &Follower, signals: &Signals) -> anyhow::Result<bool> {
+    let mut fds = [
+        PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(follower.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+    ];
+    // A directory that appears after the watch was set is seen at the next look.
+    let timeout = Timespec { tv_sec: 1, tv_nsec: 0 };
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) => Ok(!fds[0].revents().is_empty()),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,309 @@
+//! `cluster show`: a batch or a job in full.
+
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+
+use cluster_client::Job;
+use cluster_client::local::DiskSubmission;
+use cluster_client::output::{Stream, file};
+use cluster_core::{ByteString, Cause, JobId, JobState, Selector, Timestamp, shell};
+use cluster_jobsdb::{JobQuery, JobRow, RunRow, Selection};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::commands::ls::Batch;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output::{self, line, span};
+
+/// The options of `show`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// One line a job: id, name, state and cause, system, remote id, run time
+    #[arg(long)]
+    short: bool,
+    /// The exact words of the jobs, quoted for sh
+    #[arg(long)]
+    command: bool,
+    /// The inputs of the jobs, as map was given them
+    #[arg(long)]
+    input: bool,
+    /// The script that was sent
+    #[arg(long)]
+    script: bool,
+    /// Jobs in this state alone
+    #[arg(long, value_name = "STATE")]
+    state: Vec<JobState>,
+    /// At most so many jobs of each batch
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: u32,
+    /// Batches or jobs
+    #[arg(default_value = "last")]
+    selectors: Vec<Selector>,
+}
+
+pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
+    let selected = context.select(&args.selectors)?;
+    for selection in &selected {
+        let per_job = args.short || args.command || args.input || args.script || !args.state.is_empty();
+        if selection.jobs.is_none() && !per_job {
+            let row = context.client.batch(selection.batch)?;
+            if row.count > 1 {
+                show_batch(&mut context, selection)?;
+                continue;
+            }
+        }
+        for id in jobs(&mut context, args, selection)? {
+            show_job(&mut context, args, id)?;
+        }
+    }
+    Ok(Exit::GOOD)
+}
+
+fn jobs(context: &mut Context, args: &Args, selection: &Selection) -> anyhow::Result<Vec<JobId>> {
+    let query = JobQuery {
+        jobs: selection.jobs.clone(),
+        states: Some(args.state.clone()).filter(|states| !states.is_empty()),
+        after: None,
+        limit: args.limit,
+    };
+    let rows = context.client.store()?.jobs(selection.batch, &query)?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+fn show_batch(context: &mut Context, selection: &Selection) -> anyhow::Result<()> {
+    let row = context.client.batch(selection.batch)?;
+    let spec = row.spec()?;
+    let meta = context.client.store()?.meta(row.id)?;
+    if context.common.json {
+        let mut value = serde_json::to_value(Batch::new(&row))?;
+        value["spec"] = serde_json::to_value(&spec)?;
+        value["meta"] = serde_json::to_value(&meta)?;
+        return output::json(&value);
+    }
+    let mut fields = Fields::default();
+    fields.add("batch", row.id);
+    fields.add("name", &row.name);
+    fields.add("system", &row.system);
+    fields.add("jobs", row.count);
+    let counts = JobState::ALL.into_iter().filter(|state| row.count_of(*state) > 0);
+    fields.add("states", counts.map(|state| format!("{} {state}", row.count_of(state))).collect::<Vec<_>>().join(", "));
+    fields.add("command", command_text(&spec.command));
+    fields.add("directory", spec.cwd.to_string_lossy());
+    fields.add("submitted", time(row.created));
+    if !spec.dependencies.is_empty() {
+        fields.add("after", spec.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    }
+    for (key, value) in meta {
+        fields.add(&format!("meta.{key}"), value);
+    }
+    fields.add("files", context.client.layout().batch(row.id).display());
+    fields.print()
+}
+
+fn show_job(context: &mut Context, args: &Args, id: JobId) -> anyhow::Result<()> {
+    let job = context.client.job(id)?;
+    if args.script {
+        let path = context.client.layout().script(id.batch, job.row.k);
+        let text = std::fs::read(&path).map_err(|e| cluster_client::ClientError::file("read", path, e))?;
+        return Ok(std::io::stdout().lock().write_all(&text)?);
+    }
+    let submission = || DiskSubmission::read(context.client.layout(), id.batch, job.row.k);
+    if args.command && !context.common.json {
+        let words = submission()?.argv(id.index)?;
+        let mut out = std::io::stdout().lock();
+        out.write_all(&shell::join(words.iter().map(|word| &word.0)))?;
+        return Ok(out.write_all(b"\n")?);
+    }
+    if args.input && !context.common.json {
+        let mut out = std::io::stdout().lock();
+        for record in submission()?.inputs(id.index)? {
+            for (i, column) in record.iter().enumerate() {
+                if i > 0 {
+                    out.write_all(b"\t")?;
+                }
+                out.write_all(&column.0)?;
+            }
+            out.write_all(b"\n")?;
+        }
+        return Ok(());
+    }
+    if args.short && !context.common.json {
+        return line(&job.to_string());
+    }
+    if context.common.json {
+        let value = job_json(context, &job)?;
+        return output::json(&value);
+    }
+    full(context, &job)
+}
+
+/// A job in JSON; version 1.
+fn job_json(context: &mut Context, job: &Job) -> anyhow::Result<Value> {
+    let row = &job.row;
+    let id = row.id;
+    let runs = context.client.store()?.runs(id)?;
+    let meta = context.client.store()?.job_meta(id)?;
+    let submission = DiskSubmission::read(context.client.layout(), id.batch, row.k).ok();
+    let words: Option<Vec<ByteString>> = submission.as_ref().and_then(|submission| submission.argv(id.index).ok());
+    let inputs = submission.and_then(|submission| submission.inputs(id.index).ok());
+    Ok(json!({
+        "v": 1,
+        "job": id,
+        "name": job.name,
+        "system": job.system,
+        "state": row.state,
+        "cause": row.cause.map(Cause::word),
+        "exit_code": row.status.map(|status| status.code()),
+        "reason": row.reason,
+        "priority": row.priority,
+        "run": row.run,
+        "submission": row.k,
+        "started": row.started,
+        "ended": row.ended,
+        "host": row.host,
+        "pid": row.pid,
+        "remote_id": row.remote,
+        "cpu_us": row.usage.map(|usage| usage.cpu_us),
+        "max_rss_kb": row.usage.map(|usage| usage.max_rss_kb),
+        "collected": row.collected,
+        "cleaned": row.cleaned,
+        "command": words,
+        "input": inputs,
+        "meta": meta,
+        "runs": runs.iter().map(Run::new).collect::<Vec<_>>(),
+    }))
+}
+
+#[derive(Serialize)]
+struct Run {
+    run: u32,
+    submission: u32,
+    state: JobState,
+    cause: Option<&'static str>,
+    exit_code: Option<i32>,
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    host: Option<String>,
+}
+
+impl Run {
+    fn new(row: &RunRow) -> Self {
+        Self {
+            run: row.run,
+            submission: row.k,
+            state: row.state,
+            cause: row.cause.map(Cause::word),
+            exit_code: row.status.map(|status| status.code()),
+            started: row.started,
+            ended: row.ended,
+            host: row.host.clone(),
+        }
+    }
+}
+
+fn full(context: &mut Context, job: &Job) -> anyhow::Result<()> {
+    let row = &job.row;
+    let mut fields = Fields::default();
+    fields.add("job", row.id);
+    fields.add("name", &job.name);
+    fields.add("state", state_text(row));
+    if let Some(reason) = &row.reason {
+        fields.add("reason", reason);
+    }
+    fields.add("system", &job.system);
+    if let Ok(submission) = DiskSubmission::read(context.client.layout(), row.id.batch, row.k) {
+        let words = submission.argv(row.id.index)?;
+        fields.add("command", String::from_utf8_lossy(&shell::join(words.iter().map(|word| &word.0))));
+    }
+    let spec = context.client.spec(row.id.batch, row.k)?;
+    fields.add("directory", spec.cwd.to_string_lossy());
+    fields.add("run", row.run);
+    if let Some(host) = &row.host {
+        fields.add("host", host);
+    }
+    if let Some(started) = row.started {
+        fields.add("started", time(started));
+    }
+    if let Some(ended) = row.ended {
+        fields.add("ended", time(ended));
+    }
+    if let Some(time) = job.run_time() {
+        fields.add("run time", span(time));
+    }
+    if let Some(usage) = row.usage {
+        fields.add("cpu time", span(std::time::Duration::from_micros(usage.cpu_us)));
+        fields.add("peak memory", output::bytes(usage.max_rss_kb * 1024));
+    }
+    for (key, value) in context.client.store()?.job_meta(row.id)? {
+        fields.add(&format!("meta.{key}"), value);
+    }
+    let out = file(context.client.layout(), row.id, row.k, Stream::Out);
+    if out.exists() {
+        fields.add("stdout", out.display());
+        fields.add("stderr", file(context.client.layout(), row.id, row.k, Stream::Err).display());
+    }
+    fields.print()
+}
+
+/// `failed (exit 3)`, `running`.
+pub(crate) fn state_text(row: &JobRow) -> String {
+    match row.cause.filter(|_| row.state == JobState::Failed) {
+        Some(cause) => format!("{} ({cause})", row.state),
+        None => row.state.to_string(),
+    }
+}
+
+fn command_text(command: &cluster_core::Command) -> String {
+    let words: Vec<&[u8]> = match command {
+        cluster_core::Command::Argv(words) => words.iter().map(|word| &word.0[..]).collect(),
+        cluster_core::Command::Script { name, args, .. } => {
+            std::iter::once(name.as_os_str().as_bytes()).chain(args.iter().map(|word| &word.0[..])).collect()
+        }
+    };
+    String::from_utf8_lossy(&shell::join(words)).into_owned()
+}
+
+/// A time in UTC, as RFC 3339 has it, to the second.
+pub(crate) fn time(at: Timestamp) -> String {
+    let secs = at.0.div_euclid(1_000_000);
+    let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
+    // Days to a date by the era arithmetic of the proleptic Gregorian calendar.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// Names and values, one a line, aligned.
+#[derive(Default)]
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn add(&mut self, name: &str, value: impl ToString) {
+        self.0.push((name.to_owned(), value.to_string()));
+    }
+
+    fn print(&self) -> anyhow::Result<()> {
+        let width = self.0.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        self.0.iter().try_for_each(|(name, value)| line(&format!("{name:width$}  {value}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc() {
+        assert_eq!(time(Timestamp::from_secs(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(time(Timestamp::from_secs(951_782_400)), "2000-02-29T00:00:00Z");
+        assert_eq!(time(Timestamp::from_secs(1_795_000_000)), "2026-11-18T11:06:40Z");
+    }
+}

@@ -1,0 +1,70 @@
+//! `cluster submit`: one job, and back at once with its id.
+
+use cluster_core::BatchId;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output;
+use crate::spec_args::{SpecArgs, WhatArgs};
+
+/// The options of `submit`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Give the job our standard input, read to its end now
+    #[arg(long)]
+    stdin: bool,
+    #[command(flatten)]
+    what: WhatArgs,
+}
+
+#[derive(Serialize)]
+struct Submitted {
+    v: u32,
+    batch: BatchId,
+    jobs: u32,
+}
+
+pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
+    let batch = one(&mut context, &args.spec, &args.what, args.stdin)?;
+    tell(&context, batch, 1)?;
+    Ok(Exit::GOOD)
+}
+
+/// Prints a new batch's id.
+pub(crate) fn tell(context: &Context, batch: BatchId, jobs: u32) -> anyhow::Result<()> {
+    if context.common.json {
+        output::json(&Submitted { v: 1, batch, jobs })
+    } else {
+        output::line(&batch.to_string())
+    }
+}
+
+/// Submits one job.
+pub(crate) fn one(context: &mut Context, spec: &SpecArgs, what: &WhatArgs, stdin: bool) -> anyhow::Result<BatchId> {
+    first_time(context);
+    let stage = context.client.stage()?;
+    let what = (what.resolve(context, &stage, spec.is_strict())?, what.reads_stdin());
+    let mut job = spec.spec(context, &stage, what.0.command, &what.0.first, false)?;
+    if stdin && !what.1 {
+        stage.stdin(&mut std::io::stdin().lock())?;
+        job.stdin = true;
+    }
+    // Its outputs can be watched from the start.
+    stage.shard(0)?;
+    let options = spec.options(context)?;
+    Ok(context.client.submit(stage, job, &options)?)
+}
+
+/// The first submission says once where everything lies.
+pub(crate) fn first_time(context: &Context) {
+    if !context.common.quiet && !context.client.layout().jobs().is_dir() {
+        output::talk(&format!(
+            "cluster: jobs are kept in {} (`cluster ls` lists them); the runner's log is {}",
+            context.root.display(),
+            context.client.place().log().display()
+        ));
+    }
+}

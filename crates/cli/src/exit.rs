@@ -1,0 +1,72 @@
+//! Exit codes, and what is printed with them.
+//!
+//! 0 good · 1 some job did not succeed · 2 usage or config · 3 scheduler or host out of reach · 4 wait timed
+//! out · 5 store · 6 refused by the scheduler · 7 uncertain · 70 our bug · 130 interrupted.
+
+use std::process::ExitCode;
+
+use cluster_client::ClientError;
+use cluster_core::ParseError;
+use cluster_jobsdb::StoreError;
+use cluster_localqueue::runner::{ConnectError, RunnerError};
+use cluster_options::config::ConfigErrors;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit(pub(crate) u8);
+
+impl Exit {
+    pub(crate) const GOOD: Self = Self(0);
+    pub(crate) const JOB_FAILED: Self = Self(1);
+    pub(crate) const USAGE: Self = Self(2);
+    pub(crate) const OUT_OF_REACH: Self = Self(3);
+    pub(crate) const TIMED_OUT: Self = Self(4);
+    pub(crate) const STORE: Self = Self(5);
+    pub(crate) const INTERRUPTED: Self = Self(130);
+}
+
+/// Wrong use, as an error: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// An error with exit code 2.
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+    Usage(message.into()).into()
+}
+
+pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
+    match result {
+        Ok(exit) => ExitCode::from(exit.0),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            crate::output::talk(&format!("cluster: {error:#}"));
+            ExitCode::from(code(&error).0)
+        }
+    }
+}
+
+/// The code that goes with an error, by the first in its chain that we know.
+pub(crate) fn code(error: &anyhow::Error) -> Exit {
+    for cause in error.chain() {
+        if let Some(client) = cause.downcast_ref::<ClientError>() {
+            return Exit(client.exit_code());
+        }
+        if cause.is::<Usage>() || cause.is::<ParseError>() || cause.is::<ConfigErrors>() {
+            return Exit::USAGE;
+        }
+        if cause.is::<StoreError>() {
+            return Exit::STORE;
+        }
+        if cause.is::<ConnectError>() || cause.is::<RunnerError>() {
+            return Exit::OUT_OF_REACH;
+        }
+    }
+    Exit::USAGE
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

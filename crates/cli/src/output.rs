@@ -1,0 +1,74 @@
+//! The two streams: data on stdout, talk on stderr. Nothing else in this crate prints.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+/// One line of data.
+pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// One JSON value of data, on one line.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}
+
+/// One line of talk. A closed stderr is nobody's error.
+pub(crate) fn talk(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether a person sees stderr.
+pub(crate) fn is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// A table: columns as wide as their widest cell, two blanks between, nothing after the last.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let width = |text: &str| text.chars().count();
+    let mut widths: Vec<_> = head.iter().map(|cell| width(cell)).collect();
+    for row in rows {
+        for (i, cell) in row.iter().enumerate() {
+            widths[i] = widths[i].max(width(cell));
+        }
+    }
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut print = |cells: &mut dyn Iterator<Item = &str>| -> io::Result<()> {
+        let cells: Vec<_> = cells.collect();
+        for (i, cell) in cells.iter().enumerate() {
+            let pad = if i + 1 == cells.len() { 0 } else { widths[i] + 2 - width(cell) };
+            write!(out, "{cell}{:pad$}", "")?;
+        }
+        writeln!(out)
+    };
+    print(&mut head.iter().copied())?;
+    for row in rows {
+        print(&mut row.iter().map(String::as_str))?;
+    }
+    Ok(out.flush()?)
+}
+
+/// A time span for people: `3.2 s`, `1:05`, `2:00:10`, `3-04:00:00`.
+pub(crate) fn span(time: std::time::Duration) -> String {
+    let secs = time.as_secs();
+    let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
+    match (days, hours, secs) {
+        (0, 0, 0..60) => format!("{:.1} s", time.as_secs_f64()),
+        (0, 0, _) => format!("{minutes}:{:02}", secs % 60),
+        (0, _, _) => format!("{hours}:{minutes:02}:{:02}", secs % 60),
+        _ => format!("{days}-{hours:02}:{minutes:02}:{:02}", secs % 60),
+    }
+}
+
+/// Bytes for people.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (bytes.max(1).ilog2() / 10).min(4);
+    if unit == 0 { format!("{bytes} B") } else { format!("{:.1} {}", bytes as f64 / f64::from(unit * 10).exp2(), units[unit as usize]) }
+}

@@ -1,0 +1,123 @@
+//! The runner as a process: how it is started, and what it does then.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use cluster_client::local::Opener;
+use cluster_localqueue::capacity::Amount;
+use cluster_localqueue::launch::Processes;
+use cluster_localqueue::machine::{Identity, allowance};
+use cluster_localqueue::runner::{Place, Settings, run};
+
+use crate::exit::Exit;
+
+/// The hidden first word of its command line.
+pub(crate) const COMMAND: &str = "__runner";
+
+/// What a runner is started with.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub(crate) place: Place,
+    /// What jobs may take by the configuration.
+    pub(crate) limit: Amount,
+    pub(crate) idle_exit: Duration,
+    /// `CLUSTER_LOG`.
+    pub(crate) log: Option<String>,
+    /// Our own `$XDG_RUNTIME_DIR`, where systemd may be found.
+    pub(crate) runtime_dir: Option<PathBuf>,
+    /// Whose linger is looked for.
+    pub(crate) user: String,
+}
+
+/// Where systemd keeps the user's processes after logout, a scope of its own; else a session of its own.
+fn scope(start: &Start) -> Option<PathBuf> {
+    let private = start.runtime_dir.as_ref()?.join("systemd/private");
+    let lingers = PathBuf::from("/var/lib/systemd/linger").join(&start.user).exists();
+    (private.exists() && lingers).then_some(private)
+}
+
+/// The command that starts the runner. It shares nothing with us but what is written here.
+pub(crate) fn command(start: &Start) -> io::Result<Command> {
+    let program = std::env::current_exe()?;
+    start.place.ensure().map_err(io::Error::other)?;
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(start.place.log())?;
+    let in_scope = scope(start).is_some();
+    #[allow(clippy::disallowed_methods)] // The runner is a process of ours.
+    let mut command = if in_scope {
+        let mut command = Command::new("systemd-run");
+        command.args(["--user", "--scope", "--quiet", "--collect", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command
+        .arg(COMMAND)
+        .arg(start.place.dir())
+        .arg(start.limit.cores.to_string())
+        .arg(start.limit.mem_mb.to_string())
+        .arg(start.idle_exit.as_millis().to_string())
+        .arg(if in_scope { "systemd scope" } else { "session of its own (setsid)" })
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .stderr(Stdio::from(log));
+    if let Some(level) = &start.log {
+        command.env("CLUSTER_LOG", level);
+    }
+    if let Some(dir) = start.runtime_dir.as_ref().filter(|_| in_scope) {
+        command.env("XDG_RUNTIME_DIR", dir);
+    }
+    Ok(command)
+}
+
+/// Is the runner.
+pub(crate) fn serve(words: &[OsString]) -> anyhow::Result<Exit> {
+    let [dir, cores, mem_mb, idle, lives_by] = words else {
+        anyhow::bail!("this is the runner's own command: use `cluster local start`");
+    };
+    let number = |word: &OsString| word.to_string_lossy().parse::<u64>();
+    // A session of its own: no terminal's end reaches it. A leader of one already needs none.
+    let _ = rustix::process::setsid();
+    std::env::set_current_dir("/").context("cannot leave the working directory")?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    crate::context::log_to_stderr();
+    let settings = Settings {
+        place: Place::new(Some(PathBuf::from(dir))),
+        limit: Amount { cores: number(cores)?.try_into()?, mem_mb: number(mem_mb)? },
+        machine: allowance(),
+        idle_exit: Duration::from_millis(number(idle)?),
+        lives_by: lives_by.to_string_lossy().into_owned(),
+        launch: Box::new(Processes),
+        opener: Arc::new(Opener { machine: Identity::here().machine }),
+    };
+    run(settings, Word)?;
+    Ok(Exit::GOOD)
+}
+
+/// Stdout, until the one word was said: then it is closed, so that whoever started us knows.
+struct Word;
+
+impl io::Write for Word {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
+impl Drop for Word {
+    fn drop(&mut self) {
+        let _ = io::Write::flush(&mut io::stdout());
+        if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {
+            let _ = rustix::stdio::dup2_stdout(null);
+        }
+    }
+}

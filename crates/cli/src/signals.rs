@@ -1,0 +1,42 @@
+//! Ctrl-C and the like, as something that can be polled with other descriptors.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// The signals that were sent to us since they are watched.
+pub(crate) struct Signals {
+    bell: UnixStream,
+    last: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// From now on INT, TERM and HUP do not end us.
+    pub(crate) fn watch() -> io::Result<Self> {
+        let (bell, ring) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        let last = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register_usize(signal, last.clone(), signal as usize)?;
+            signal_hook::low_level::pipe::register(signal, ring.try_clone()?)?;
+        }
+        Ok(Self { bell, last })
+    }
+
+    /// The last one, if there was one since the last call.
+    pub(crate) fn take(&self) -> Option<i32> {
+        let mut buffer = [0; 64];
+        while matches!(io::Read::read(&mut &self.bell, &mut buffer), Ok(1..)) {}
+        Some(self.last.swap(0, Ordering::SeqCst) as i32).filter(|&signal| signal != 0)
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}

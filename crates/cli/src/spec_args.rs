@@ -1,0 +1,405 @@
+//! The options of every submitting command, and the spec they make.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use cluster_client::{Stage, SubmitOptions};
+use cluster_core::job_script::travels;
+use cluster_core::{ByteString, Command, Dependency, JobSpec, MemSize, OutputMode, Resources, Walltime};
+use cluster_options::config::Nesting;
+use cluster_options::{CoreAmount, EnvExport, MemAmount};
+
+use crate::context::Context;
+use crate::exit::usage;
+use crate::output::talk;
+
+/// What a job is, besides its command.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(next_help_heading = "Job options")]
+pub(crate) struct SpecArgs {
+    /// Name of the batch [default: the base name of the command's first word]
+    #[arg(long, short = 'n')]
+    name: Option<String>,
+    /// Cores of each job (tasks × cores, where tasks are given): a number, max, or a percentage
+    #[arg(long, short = 'c', value_name = "N")]
+    cores: Option<CoreAmount>,
+    /// Memory of each job: 4000 (MB), 4G, 1.5g, or a percentage
+    #[arg(long, short = 'm', value_name = "SIZE", alias = "memory")]
+    mem: Option<MemAmount>,
+    /// Time limit of each job: 90 (seconds), 1:30:00, 2-12, 1h30m, unlimited
+    #[arg(long, short = 't', value_name = "TIME", alias = "walltime")]
+    time: Option<Walltime>,
+    /// Nodes of each job
+    #[arg(long, value_name = "N")]
+    nodes: Option<u32>,
+    /// Tasks of each job, over all nodes
+    #[arg(long, value_name = "N", alias = "ntasks")]
+    tasks: Option<u32>,
+    /// GPUs of each job
+    #[arg(long, value_name = "N")]
+    gpus: Option<u32>,
+    /// Partition (queue) of the scheduler
+    #[arg(long, value_name = "NAME", alias = "queue")]
+    partition: Option<String>,
+    /// Account to charge
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// The higher goes first
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    priority: Option<i32>,
+    /// Start after other jobs: 17, 17.3, afterany:17, afternotok:17.0-4, after:17 (repeatable)
+    #[arg(long, value_name = "DEPENDENCY", visible_alias = "depends", value_delimiter = ',')]
+    after: Vec<Dependency>,
+    /// Submit held: nothing starts before `cluster release`
+    #[arg(long)]
+    pub(crate) hold: bool,
+    /// Working directory of the jobs [default: this one]
+    #[arg(long, value_name = "DIR", alias = "workdir")]
+    chdir: Option<PathBuf>,
+    /// Environment of the jobs: all, none, or names and NAME=VALUE, separated by commas [default: all]
+    #[arg(long, value_name = "LIST")]
+    export: Option<EnvExport>,
+    /// Run at most so many jobs of the batch at once
+    #[arg(long, value_name = "N")]
+    max_running: Option<u32>,
+    /// Bind each job to cores of its own
+    #[arg(long)]
+    pin: bool,
+    /// Record every job so that not even a kill of the runner loses its outcome (slower for very short jobs)
+    #[arg(long)]
+    durable: bool,
+    /// Where outputs go: files (two for each job) or packed (together, for arrays) [default: packed for map]
+    #[arg(long, value_name = "WHERE", value_parser = ["auto", "files", "packed"])]
+    output: Option<String>,
+    /// Time between TERM and KILL [default: 10 s]
+    #[arg(long, value_name = "TIME")]
+    grace: Option<Walltime>,
+    /// A fact about the batch (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    meta: Vec<String>,
+    /// Cut a request that is larger than the machine down to it, and say so
+    #[arg(long)]
+    fit: bool,
+    /// Make an error of what the system cannot do
+    #[arg(long)]
+    strict: bool,
+    /// The system to run on: local
+    #[arg(long, value_name = "NAME")]
+    system: Option<String>,
+}
+
+impl SpecArgs {
+    /// The spec of `command`, with its environment in the stage.
+    pub(crate) fn spec(
+        &self,
+        context: &Context,
+        stage: &Stage,
+        command: Command,
+        first_word: &OsStr,
+        array: bool,
+    ) -> anyhow::Result<JobSpec> {
+        self.check_system(context)?;
+        let depth = context.depth();
+        let max_running = self.nested(context, depth)?;
+        let cwd = match &self.chdir {
+            Some(dir) => context.cwd.join(dir),
+            None => context.cwd.clone(),
+        };
+        if !cwd.is_dir() {
+            return Err(usage(format!("the working directory {} is not there", cwd.display())));
+        }
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => Path::new(first_word).file_name().unwrap_or(first_word).to_string_lossy().into_owned(),
+        };
+        let output = match self.output.as_deref() {
+            Some("packed") => OutputMode::Packed,
+            Some("files") => OutputMode::Files,
+            _ if array => OutputMode::Packed,
+            _ => OutputMode::Files,
+        };
+        let grace = self.grace.and_then(|grace| grace.as_secs()).map_or(context.config.local.grace, Duration::from_secs);
+        let mut spec = JobSpec {
+            command,
+            umask: umask(),
+            resources: self.resources(context)?,
+            dependencies: self.after.clone(),
+            priority: self.priority.unwrap_or(0),
+            max_running,
+            output,
+            durable: self.durable,
+            pin: self.pin,
+            grace_ms: grace.as_millis() as u64,
+            depth,
+            ..JobSpec::single(name, Vec::new(), cwd.into())
+        };
+        stage.environment(&mut spec, &self.environment(context))?;
+        Ok(spec)
+    }
+
+    /// What goes with it.
+    pub(crate) fn options(&self, context: &Context) -> anyhow::Result<SubmitOptions> {
+        let fact = |text: &String| match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(usage(format!("--meta {text}: expected KEY=VALUE"))),
+        };
+        let meta = self.meta.iter().map(fact).collect::<anyhow::Result<_>>()?;
+        let parent = context.enclosing().filter(|lender| lender.root == context.root).map(|lender| lender.job);
+        Ok(SubmitOptions { hold: self.hold, parent, meta })
+    }
+
+    fn check_system(&self, context: &Context) -> anyhow::Result<()> {
+        let from_env = context.env("CLUSTER_SYSTEM").map(|name| name.to_string_lossy().into_owned());
+        let name = self.system.clone().or(from_env).or_else(|| context.config.default_system.clone());
+        match name.as_deref() {
+            None | Some("local") => {}
+            Some(name) if context.config.systems.get(name).is_some_and(|system| system.scheduler.to_string() == "local") => {}
+            Some(name) if context.config.systems.contains_key(name) => {
+                return Err(usage(format!("the system {name} has a scheduler that this version cannot use yet: it has local only")));
+            }
+            Some(name) => return Err(usage(format!("there is no system {name}: this version has local only"))),
+        }
+        let cannot = [
+            (self.nodes.is_some_and(|n| n > 1), "--nodes: this machine is one node"),
+            (self.gpus.is_some_and(|n| n > 0), "--gpus: the local queue does not count GPUs"),
+            (self.partition.is_some(), "--partition: the local queue has none"),
+            (self.account.is_some(), "--account: the local queue charges none"),
+        ];
+        for (_, what) in cannot.iter().filter(|(asked, _)| *asked) {
+            if self.strict {
+                return Err(usage(format!("{what} (--strict)")));
+            }
+            talk(&format!("cluster: {what}; it has no effect"));
+        }
+        Ok(())
+    }
+
+    /// What a submission inside a job may do.
+    fn nested(&self, context: &Context, depth: u32) -> anyhow::Result<Option<u32>> {
+        if depth == 0 {
+            return Ok(self.max_running);
+        }
+        if depth > context.config.nesting_depth {
+            return Err(usage(format!(
+                "jobs submit jobs {depth} deep, and nesting_depth is {}: is this a job that submits itself?",
+                context.config.nesting_depth
+            )));
+        }
+        match context.config.nesting {
+            Nesting::Allow => Ok(self.max_running),
+            Nesting::Serial => Ok(Some(1)),
+            Nesting::Refuse => Err(usage("this is inside a job, and nesting is refuse: no jobs from jobs")),
+        }
+    }
+
+    fn resources(&self, context: &Context) -> anyhow::Result<Resources> {
+        let tasks = self.tasks.unwrap_or(1).max(1);
+        let cores = self.cores.unwrap_or(CoreAmount::Number(1));
+        let relative = cores.number().is_none() || self.mem.is_some_and(|mem| mem.size().is_none());
+        let limit = if relative || self.fit { Some(context.limit()) } else { None };
+        let resolve = |total: u32| cores.resolve(total).max(1);
+        let mut cores = cores.number().unwrap_or_else(|| limit.map_or(1, |limit| resolve(limit.cores)));
+        let mut mem = self.mem.map(|mem| match (mem.size(), limit) {
+            (Some(size), _) => size,
+            (None, limit) => mem.resolve(MemSize::from_mb(limit.map_or(0, |limit| limit.mem_mb))),
+        });
+        if self.fit && let Some(limit) = limit {
+            let most = (limit.cores / tasks).max(1);
+            if cores > most {
+                talk(&format!("cluster: {cores} cores are more than there are: cut to {most}"));
+                cores = most;
+            }
+            let most = MemSize::from_mb(limit.mem_mb);
+            if let Some(asked) = mem.filter(|asked| *asked > most) {
+                talk(&format!("cluster: {asked} of memory is more than there is: cut to {most}"));
+                mem = Some(most);
+            }
+        }
+        Ok(Resources {
+            nodes: self.nodes.unwrap_or(1).max(1),
+            tasks,
+            cores,
+            mem,
+            time: self.time,
+            gpus: self.gpus.unwrap_or(0),
+            partition: self.partition.clone(),
+            account: self.account.clone(),
+        })
+    }
+
+    /// Changes what a retry asks for; false where nothing is asked to change.
+    pub(crate) fn change(&self, context: &Context, spec: &mut JobSpec) -> anyhow::Result<bool> {
+        let before = spec.clone();
+        let asked = self.resources(context)?;
+        if self.cores.is_some() {
+            spec.resources.cores = asked.cores;
+        }
+        if self.tasks.is_some() {
+            spec.resources.tasks = asked.tasks;
+        }
+        spec.resources.mem = asked.mem.or(spec.resources.mem);
+        spec.resources.time = asked.time.or(spec.resources.time);
+        spec.priority = self.priority.unwrap_or(spec.priority);
+        spec.max_running = self.max_running.or(spec.max_running);
+        spec.durable |= self.durable;
+        spec.pin |= self.pin;
+        if let Some(grace) = self.grace.and_then(|grace| grace.as_secs()) {
+            spec.grace_ms = grace * 1000;
+        }
+        if !self.after.is_empty() {
+            spec.dependencies = self.after.clone();
+        }
+        Ok(*spec != before)
+    }
+
+    fn environment(&self, context: &Context) -> Vec<(ByteString, ByteString)> {
+        let all = context.environment();
+        let Some(export) = &self.export else { return all };
+        let named = |name: &ByteString| {
+            export.variables.iter().any(|(wanted, value)| wanted.as_bytes() == name.0 && value.is_none())
+        };
+        // PATH and the like are what a login gives: without them hardly any command would start.
+        let basic = |name: &ByteString| ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG"].iter().any(|basic| basic.as_bytes() == name.0);
+        let mut chosen: Vec<_> =
+            all.into_iter().filter(|(name, _)| travels(&name.0) && (export.all || named(name) || basic(name))).collect();
+        for (name, value) in &export.variables {
+            if let Some(value) = value {
+                chosen.retain(|(known, _)| known.0 != name.as_bytes());
+                chosen.push((name.as_str().into(), value.as_str().into()));
+            }
+        }
+        chosen.sort();
+        chosen
+    }
+}
+
+fn umask() -> u32 {
+    // It can only be read by setting it.
+    let mask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(mask);
+    mask.as_raw_mode() & 0o777
+}
+
+/// What stands after the options: a script with its words, or, after `--`, a command.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct WhatArgs {
+    /// Text of a script, instead of a file
+    #[arg(long, value_name = "TEXT", conflicts_with = "sh")]
+    script: Option<OsString>,
+    /// Text for `sh -c`
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) sh: Option<OsString>,
+    /// A script file (- for standard input) and its words; or -- and a command
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE|-- COMMAND")]
+    words: Vec<OsString>,
+}
+
+/// A command, ready for a spec; `first` names it.
+pub(crate) struct What {
+    pub(crate) command: Command,
+    pub(crate) first: OsString,
+}
+
+impl WhatArgs {
+    /// What is to be run. A script's text is copied into the stage.
+    pub(crate) fn resolve(&self, context: &Context, stage: &Stage, strict: bool) -> anyhow::Result<What> {
+        let words = &self.words;
+        if let Some(text) = &self.sh {
+            return Ok(shell(text, words));
+        }
+        if let Some(text) = &self.script {
+            return stage_script(stage, OsStr::new("script"), text.as_bytes(), words, strict);
+        }
+        let Some(first) = words.first() else {
+            return Err(usage("there is no command: give one after --, a script file, --script or --sh"));
+        };
+        if after_dashes(words.len()) {
+            let path = context.cwd.join(first);
+            if words.len() == 1 && first.as_bytes().contains(&b' ') && !path.exists() {
+                let text = first.to_string_lossy();
+                return Err(usage(format!(
+                    "{text:?} is one word with blanks, and no file: for shell text use --sh {text:?}"
+                )));
+            }
+            let argv = words.iter().cloned().map(ByteString::from).collect();
+            return Ok(What { command: Command::Argv(argv), first: first.clone() });
+        }
+        if first == "-" {
+            let mut text = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut text)?;
+            return stage_script(stage, OsStr::new("stdin"), &text, &words[1..], strict);
+        }
+        let path = context.cwd.join(first);
+        if !path.is_file() {
+            let line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+            return Err(usage(format!(
+                "there is no script file {}: for a command write -- before it: -- {line}",
+                first.to_string_lossy()
+            )));
+        }
+        let text = std::fs::read(&path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
+        stage_script(stage, path.file_name().unwrap_or(first), &text, &words[1..], strict)
+    }
+
+    /// Whether the words are a command (the script is not what uses standard input then).
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.words.first().is_some_and(|word| word == "-") && !after_dashes(self.words.len())
+    }
+}
+
+impl SpecArgs {
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict
+    }
+}
+
+/// Shell text as a command, the words after it its positional parameters.
+fn shell(text: &OsStr, words: &[OsString]) -> What {
+    let head = ["sh".into(), "-c".into(), ByteString::from(text.to_owned()), "sh".into()];
+    let argv = head.into_iter().chain(words.iter().cloned().map(ByteString::from)).collect();
+    let first = text.as_bytes().split(|b| b.is_ascii_whitespace()).find(|word| !word.is_empty()).unwrap_or(b"sh");
+    What { command: Command::Argv(argv), first: OsStr::from_bytes(first).to_owned() }
+}
+
+fn stage_script(stage: &Stage, name: &OsStr, text: &[u8], args: &[OsString], strict: bool) -> anyhow::Result<What> {
+    if let Some(directive) = first_directive(text) {
+        let message = format!("the directives of {} are not read yet (the first is {directive:?})", name.to_string_lossy());
+        if strict {
+            return Err(usage(format!("{message}: give them as options (--strict)")));
+        }
+        talk(&format!("cluster: {message}"));
+    }
+    let name = ByteString::from(name.to_owned());
+    stage.script(&name, text)?;
+    let interpreter = interpreter(text);
+    let args = args.iter().cloned().map(ByteString::from).collect();
+    Ok(What { first: name.clone().into(), command: Command::Script { name, interpreter, args } })
+}
+
+/// What the `#!` line says, as the kernel reads it: a program and at most one word.
+fn interpreter(text: &[u8]) -> Vec<ByteString> {
+    let line = text.split(|&b| b == b'\n').next().unwrap_or_default();
+    let Some(rest) = line.strip_prefix(b"#!") else { return vec!["/bin/sh".into()] };
+    let rest = rest.trim_ascii();
+    let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+    let (program, word) = rest.split_at(end);
+    let words = [program, word.trim_ascii()];
+    words.iter().filter(|word| !word.is_empty()).map(|word| ByteString(word.to_vec())).collect()
+}
+
+/// The first line at the head of a script that is an option for some scheduler.
+fn first_directive(text: &[u8]) -> Option<String> {
+    text.split(|&b| b == b'\n')
+        .take_while(|line| line.trim_ascii().is_empty() || line.starts_with(b"#"))
+        .find(|line| [&b"#CLUSTER"[..], b"#SBATCH", b"#PBS", b"#$ "].iter().any(|start| line.starts_with(start)))
+        .map(|line| String::from_utf8_lossy(line).into_owned())
+}
+
+/// Whether the last `count` words of our command line came after `--`.
+pub(crate) fn after_dashes(count: usize) -> bool {
+    let words: Vec<_> = std::env::args_os().collect();
+    words.len().checked_sub(count + 1).is_some_and(|before| words[before] == "--")
+}
