@@ -5,14 +5,16 @@ mod commands;
 mod context;
 mod exit;
 mod output;
+mod reference;
 mod runner_process;
 mod signals;
 mod sources;
 mod spec_args;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::exit::Exit;
 
@@ -24,6 +26,13 @@ fn main() -> ExitCode {
     }
     if words.get(1).is_some_and(|word| word == runner_process::COMMAND) {
         return exit::finish(runner_process::serve(&words[2..]));
+    }
+    match words.get(1).and_then(|word| word.to_str()) {
+        Some(reference::DOCS) => return exit::finish(reference::docs(args::Args::command())),
+        Some(reference::MAN) => {
+            return exit::finish(reference::man(args::Args::command(), words.get(2).map(Path::new)));
+        }
+        _ => {}
     }
     match args::Args::try_parse_from(&words) {
         Ok(args) => exit::finish(commands::run(args)),
