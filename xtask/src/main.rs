@@ -1,1 +1,70 @@
-fn main() {}
+//! `cargo xtask`: everything about the workspace that is more than one cargo command.
+
+// A tool for the terminal whose whole work is to start other tools.
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+
+mod bench;
+mod deps;
+mod dist;
+mod integration;
+mod reference;
+mod test;
+mod tool;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use crate::workspace::Workspace;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test                  everything that must hold before a change goes in: formatting, clippy, tests,
+                        documentation, `deps`, `docs --check`
+  deps                  crates that must stay free of a runtime and a database are
+  docs [--check]        docs/cli.md from the program itself; --check only compares
+  man DIR               man pages
+  completions DIR       completions for bash, zsh and fish
+  dist                  the static binary with its man pages and completions, in target/dist-out
+  bench local [--quick] [--only ROW]... [--json FILE] [--doc FILE]
+                        speed and size against the limit of the machine and against other tools
+  integration faults    the long form of the fault tests
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[String]) -> anyhow::Result<()> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let workspace = || Workspace::find();
+    match words.as_slice() {
+        [] | ["help" | "--help" | "-h", ..] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        ["test"] => test::run(&workspace()?),
+        ["deps"] => deps::run(&workspace()?),
+        ["docs"] => reference::write(&workspace()?),
+        ["docs", "--check"] => {
+            let workspace = workspace()?;
+            reference::check(&workspace, &workspace.build_debug()?)
+        }
+        ["man", dir] => reference::man(&workspace()?.build_debug()?, dir.as_ref()),
+        ["completions", dir] => reference::completions(&workspace()?.build_debug()?, dir.as_ref()),
+        ["dist"] => dist::run(&workspace()?).map(drop),
+        ["bench", "local", options @ ..] => bench::run(&workspace()?, &bench::Options::parse(options)?),
+        ["integration", "faults"] => integration::faults(&workspace()?),
+        ["integration", other, ..] => bail!("there is no integration suite {other:?}: there is `faults`"),
+        _ => bail!("unknown command: {}\n\n{HELP}", words.join(" ")),
+    }
+}
