@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use cluster_core::{BatchId, IndexSet, JobId, JobSpec, JobState, SubmissionNumber, Tag, Timestamp};
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::batch::key;
-use crate::columns::Columns;
+use crate::columns::{Columns, Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::{Fault, json};
 use crate::open::Store;
@@ -84,15 +83,14 @@ pub struct SubmissionRow {
 }
 
 impl SubmissionRow {
-    fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        let mut c = Columns::new(row);
+    fn read(mut c: Columns<'_>) -> Result<Self, sqlx::Error> {
         Ok(Self {
             batch: BatchId(c.number()?),
             k: c.number()?,
             tag: c.parsed()?,
-            jobs: match c.opt_str()? {
-                None | Some("") => None,
-                Some(text) => Some(text.parse().map_err(|e: cluster_core::ParseError| {
+            jobs: match c.raw()? {
+                "" => None,
+                text => Some(text.parse().map_err(|e: cluster_core::ParseError| {
                     sqlx::Error::ColumnDecode { index: "jobs".to_owned(), source: e.into() }
                 })?),
             },
@@ -101,10 +99,18 @@ impl SubmissionRow {
     }
 }
 
+macro_rules! submission_columns {
+    () => {
+        packed!("batch, char(31), k, char(31), tag, char(31), jobs, char(31), created")
+    };
+}
+
 statements! {
     TAGS = "SELECT s.tag, s.batch FROM json_each(?1) t CROSS JOIN submission s ON s.tag = t.value";
-    TAG = "SELECT batch, k, tag, jobs, created FROM submission WHERE tag = ?1";
-    SUBMISSIONS = "SELECT batch, k, tag, jobs, created FROM submission WHERE batch = ?1 ORDER BY k";
+    TAG = together!("SELECT ", submission_columns!(), " FROM submission WHERE tag = ?1 LIMIT 1");
+    SUBMISSIONS = together!(
+        "SELECT ", submission_columns!(), " FROM submission WHERE batch = ?1 ORDER BY k LIMIT -1"
+    );
     INSERT_BATCHES =
         "INSERT INTO batch (tag, name, system, scheduler, owner, user, terminal, count, priority, created, state, \
             changed, parent_batch, parent_index, spec, n0, n1, n2, n3) \
@@ -178,10 +184,7 @@ impl Store {
     /// # Errors
     /// Where the store cannot be read.
     pub fn find_tag(&mut self, tag: &Tag) -> Result<Option<SubmissionRow>, StoreError> {
-        self.read("look for a tag in", async |connection| {
-            let row = sqlx::query(TAG).bind(tag.as_str()).fetch_optional(connection).await?;
-            Ok(row.as_ref().map(SubmissionRow::read).transpose()?)
-        })
+        self.read("look for a tag in", async |connection| Ok(with_tag(connection, tag).await?))
     }
 
     /// The submissions of a batch, the first first.
@@ -190,10 +193,19 @@ impl Store {
     /// Where the store cannot be read.
     pub fn submissions(&mut self, batch: BatchId) -> Result<Vec<SubmissionRow>, StoreError> {
         self.read("read the submissions of a batch from", async |connection| {
-            let rows = sqlx::query(SUBMISSIONS).bind(key(batch)).fetch_all(connection).await?;
-            Ok(rows.iter().map(SubmissionRow::read).collect::<Result<_, _>>()?)
+            let rows = Packed::fetch(connection, sqlx::query(SUBMISSIONS).bind(key(batch))).await?;
+            Ok(rows.read(SubmissionRow::read)?)
         })
     }
+}
+
+/// The submission with this tag, inside a transaction.
+pub(crate) async fn with_tag(
+    connection: &mut SqliteConnection,
+    tag: &Tag,
+) -> Result<Option<SubmissionRow>, sqlx::Error> {
+    let rows = Packed::fetch(connection, sqlx::query(TAG).bind(tag.as_str())).await?;
+    rows.rows().next().map(SubmissionRow::read).transpose()
 }
 
 /// Whether a batch, or a further submission, can begin so.

@@ -2,9 +2,8 @@
 
 use cluster_core::{BatchId, Cause, JobId, JobIndex, JobSpec, JobState, Tag, Timestamp};
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
-use crate::columns::Columns;
+use crate::columns::{Columns, Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::job::JobRow;
@@ -60,19 +59,29 @@ pub struct BatchRow {
     spec: String,
 }
 
-/// The columns that [`BatchRow::read`] takes, in its order.
+/// The row of `batch` as [`BatchRow::read`] takes it. The spec may be megabytes: who does not need it names
+/// another text in its place.
 macro_rules! batch_columns {
     () => {
-        "id, tag, name, system, scheduler, owner, user, terminal, count, priority, created, state, cause, cause_arg, \
-         reason, changed, cancel_requested, collected, cleaned, parent_batch, parent_index, rows, \
-         n0, n1, n2, n3, n4, n5, n6, n7, n8, spec"
+        batch_columns!("spec")
+    };
+    ($spec:literal) => {
+        packed!(
+            "id, char(31), tag, char(31), json_quote(name), char(31), json_quote(system)",
+            "json_quote(scheduler), char(31), json_quote(owner), char(31), json_quote(user)",
+            "json_quote(terminal), char(31), count, char(31), priority, char(31), created, char(31), state",
+            "cause, char(31), cause_arg, char(31), json_quote(reason), char(31), changed",
+            "cancel_requested, char(31), collected, char(31), cleaned, char(31), parent_batch",
+            "parent_index, char(31), rows, char(31), n0, char(31), n1, char(31), n2, char(31), n3",
+            "n4, char(31), n5, char(31), n6, char(31), n7, char(31), n8",
+            $spec,
+        )
     };
 }
 pub(crate) use batch_columns;
 
 impl BatchRow {
-    pub(crate) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        let mut c = Columns::new(row);
+    pub(crate) fn read(mut c: Columns<'_>) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: BatchId(c.number()?),
             tag: c.parsed()?,
@@ -104,7 +113,7 @@ impl BatchRow {
                 }
                 counts
             },
-            spec: c.text()?,
+            spec: c.raw()?.to_owned(),
         })
     }
 
@@ -212,21 +221,24 @@ macro_rules! batch_conditions {
     () => {
         " WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR system = ?2) AND (?3 IS NULL OR scheduler = ?3) \
          AND (?4 IS NULL OR user = ?4) AND (?5 IS NULL OR name GLOB ?5) \
-         AND (?6 IS NULL OR ((n0 > 0) | (n1 > 0) << 1 | (n2 > 0) << 2 | (n3 > 0) << 3 | (n4 > 0) << 4 \
-            | (n5 > 0) << 5 | (n6 > 0) << 6 | (n7 > 0) << 7 | (n8 > 0) << 8) & ?6 <> 0) \
+         AND (?6 IS NULL OR ((n0 > 0) | ((n1 > 0) << 1) | ((n2 > 0) << 2) | ((n3 > 0) << 3) | ((n4 > 0) << 4) \
+            | ((n5 > 0) << 5) | ((n6 > 0) << 6) | ((n7 > 0) << 7) | ((n8 > 0) << 8)) & ?6 <> 0) \
          AND (?7 IS NULL OR parent_batch = ?7) AND (?8 IS NULL OR created >= ?8) AND (?9 = 0 OR cleaned IS NULL)"
     };
 }
 
 statements! {
-    BATCH = concat!("SELECT ", batch_columns!(), " FROM batch WHERE id = ?1");
+    BATCH = together!("SELECT ", batch_columns!(), " FROM batch WHERE id = ?1 LIMIT 1");
+    BATCH_WITHOUT_SPEC = together!("SELECT ", batch_columns!("''"), " FROM batch WHERE id = ?1 LIMIT 1");
     // The newest first, so that the walk over the ids stops at the limit.
-    BATCHES = concat!("SELECT ", batch_columns!(), " FROM batch", batch_conditions!(), " ORDER BY id DESC LIMIT ?10");
-    BATCHES_UNFINISHED = concat!(
+    BATCHES = together!(
+        "SELECT ", batch_columns!(), " FROM batch", batch_conditions!(), " ORDER BY id DESC LIMIT ?10"
+    );
+    BATCHES_UNFINISHED = together!(
         "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished", batch_conditions!(),
         " AND count > n7 + n8 ORDER BY id DESC LIMIT ?10"
     );
-    BATCHES_OF_PARENT = concat!(
+    BATCHES_OF_PARENT = together!(
         "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_parent", batch_conditions!(),
         " AND parent_batch = ?7 ORDER BY id DESC LIMIT ?10"
     );
@@ -237,10 +249,10 @@ pub(crate) fn mask(states: &[JobState]) -> i64 {
     states.iter().fold(0, |mask, state| mask | 1 << (*state as u8))
 }
 
-/// The row of a batch, inside a transaction.
+/// The row of a batch without its spec, inside a transaction.
 pub(crate) async fn find(connection: &mut SqliteConnection, id: BatchId) -> Result<Option<BatchRow>, Fault> {
-    let row = sqlx::query(BATCH).bind(key(id)).fetch_optional(connection).await?;
-    Ok(row.as_ref().map(BatchRow::read).transpose()?)
+    let rows = Packed::fetch(connection, sqlx::query(BATCH_WITHOUT_SPEC).bind(key(id))).await?;
+    Ok(rows.rows().next().map(BatchRow::read).transpose()?)
 }
 
 /// The same where it has to be there.
@@ -259,7 +271,10 @@ impl Store {
     /// # Errors
     /// Where the store cannot be read.
     pub fn batch(&mut self, id: BatchId) -> Result<Option<BatchRow>, StoreError> {
-        self.read("read a batch from", async |connection| find(connection, id).await)
+        self.read("read a batch from", async |connection| {
+            let rows = Packed::fetch(connection, sqlx::query(BATCH).bind(key(id))).await?;
+            Ok(rows.rows().next().map(BatchRow::read).transpose()?)
+        })
     }
 
     /// Batches, the newest first.
@@ -284,12 +299,9 @@ impl Store {
             .bind(filter.not_cleaned)
             .bind(limit.map_or(-1, i64::from));
         self.read("list batches of", async |connection| {
-            let rows = query.fetch_all(connection).await?;
-            Ok(rows
-                .iter()
-                .map(BatchRow::read)
-                .filter(|row| !filter.unfinished || row.as_ref().map_or(true, |row| !row.is_finished()))
-                .collect::<Result<_, _>>()?)
+            let mut batches = Packed::fetch(connection, query).await?.read(BatchRow::read)?;
+            batches.retain(|batch| !filter.unfinished || !batch.is_finished());
+            Ok(batches)
         })
     }
 }

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use cluster_core::life::Evidence;
-use cluster_core::{
-    Cause, ExitStatus, JobId, JobIndex, JobState, RemoteId, RunNumber, SubmissionNumber, Timestamp,
-};
+use cluster_core::{Cause, ExitStatus, JobId, JobState, RemoteId, RunNumber, SubmissionNumber, Timestamp};
 use sqlx::SqliteConnection;
 
 use crate::batch::{BatchRow, batch_columns};
+use crate::columns::{Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::{Fault, json};
 use crate::job::{JobRow, OutputPlace, Usage, job_columns, run_columns};
 use crate::open::Store;
-use crate::rows_sql::{Counts, UPSERT_JOBS, UPSERT_RUNS, add_counts};
+use crate::range_ops::UNSTARTED;
+use crate::rows_sql::{
+    Counts, UPSERT_JOBS_1, UPSERT_JOBS_8, UPSERT_JOBS_64, UPSERT_RUNS_1, UPSERT_RUNS_8, UPSERT_RUNS_64,
+    add_counts, upsert,
+};
 use crate::statements::statements;
 
 /// What became known of one run of one job. What is `None` is not known here and leaves what was known.
@@ -78,16 +81,17 @@ impl JobChange {
 }
 
 statements! {
-    BATCHES_IN = concat!(
-        "SELECT ", batch_columns!(), " FROM batch WHERE id IN (SELECT value FROM json_each(?1))"
+    BATCHES_IN = together!(
+        "SELECT ", batch_columns!("''"), " FROM batch WHERE id IN (SELECT value FROM json_each(?1)) LIMIT -1"
     );
-    JOBS_IN = concat!(
+    // A job in one number, the batch in the upper half: JSON arrays would each have to be parsed again.
+    JOBS_IN = together!(
         "SELECT ", job_columns!(), " FROM json_each(?1) w CROSS JOIN job j \
-         ON j.batch = w.value ->> 0 AND j.idx = w.value ->> 1"
+         ON j.batch = w.value >> 32 AND j.idx = w.value & 4294967295 LIMIT -1"
     );
-    RUNS_IN = concat!(
+    RUNS_IN = together!(
         "SELECT ", run_columns!(), " FROM json_each(?1) w CROSS JOIN run j \
-         ON j.batch = w.value ->> 0 AND j.idx = w.value ->> 1 AND j.run = w.value ->> 2"
+         ON j.batch = w.value ->> 0 AND j.idx = w.value ->> 1 AND j.run = w.value ->> 2 LIMIT -1"
     );
 }
 
@@ -95,7 +99,7 @@ impl Store {
     /// Takes facts about single jobs in, in one transaction; counts are kept with them.
     ///
     /// Of each job the newest run counts; facts about an earlier one go to that. Within one run an end is
-    /// only left where its cause is `lost`; a job that started does not become queued again; else the later
+    /// only left where its cause is `lost`; a job that runs does not become queued again; else the later
     /// change wins. What loses still fills in what was not known. So repeating changes is harmless. Changes
     /// of jobs that are no longer in the store are passed over: a journal may outlive its batch.
     ///
@@ -131,9 +135,8 @@ async fn apply(connection: &mut SqliteConnection, changes: &[JobChange]) -> Resu
         if change.run > slot.row.run {
             let next = next_run(&slot.row, change);
             let over = std::mem::replace(&mut slot.row, next);
-            if over.has_begun() {
-                earlier.insert((over.id, over.run), over);
-            }
+            // Also one that never began: what comes late of it is weighed against what was known.
+            earlier.insert((over.id, over.run), over);
             slot.dirty = true;
         }
         slot.dirty |= slot.row.take(change);
@@ -149,13 +152,9 @@ async fn apply(connection: &mut SqliteConnection, changes: &[JobChange]) -> Resu
         counts.transfer(slot.counted as usize, slot.row.state as usize, 1);
         counts.rows += i64::from(!slot.had_row);
     }
-    if !dirty.is_empty() {
-        sqlx::query(UPSERT_JOBS).bind(json("jobs", &dirty)?).execute(&mut *connection).await?;
-    }
-    if !earlier.is_empty() {
-        let rows: Vec<_> = earlier.values().collect();
-        sqlx::query(UPSERT_RUNS).bind(json("runs", &rows)?).execute(&mut *connection).await?;
-    }
+    upsert(connection, [UPSERT_JOBS_64, UPSERT_JOBS_8, UPSERT_JOBS_1], &dirty).await?;
+    let earlier: Vec<&JobRow> = earlier.values().collect();
+    upsert(connection, [UPSERT_RUNS_64, UPSERT_RUNS_8, UPSERT_RUNS_1], &earlier).await?;
     add_counts(connection, counts).await
 }
 
@@ -166,11 +165,9 @@ async fn batches(
     let mut ids: Vec<u64> = changes.iter().map(|change| change.job.batch.0).collect();
     ids.sort_unstable();
     ids.dedup();
-    let rows = sqlx::query(BATCHES_IN).bind(json("batches", &ids)?).fetch_all(connection).await?;
-    let batches: BTreeMap<u64, BatchRow> = rows
-        .iter()
-        .map(|row| BatchRow::read(row).map(|batch| (batch.id.0, batch)))
-        .collect::<Result<_, _>>()?;
+    let rows = Packed::fetch(connection, sqlx::query(BATCHES_IN).bind(json("batches", &ids)?)).await?;
+    let batches: BTreeMap<u64, BatchRow> =
+        rows.read(BatchRow::read)?.into_iter().map(|batch| (batch.id.0, batch)).collect();
     for gone in ids.iter().filter(|id| !batches.contains_key(id)) {
         tracing::debug!(batch = gone, "passing over changes of a batch that is not in the store");
     }
@@ -183,7 +180,7 @@ async fn slots(
     batches: &BTreeMap<u64, BatchRow>,
 ) -> Result<BTreeMap<JobId, Slot>, Fault> {
     let mut slots = BTreeMap::new();
-    let mut may_have_row: Vec<(u64, JobIndex)> = Vec::new();
+    let mut may_have_row: Vec<u64> = Vec::new();
     for change in changes {
         let Some(batch) = batches.get(&change.job.batch.0).filter(|batch| change.job.index < batch.count)
         else {
@@ -197,13 +194,16 @@ async fn slots(
         };
         slots.entry(change.job).or_insert_with(slot);
         if batch.rows > 0 {
-            may_have_row.push((change.job.batch.0, change.job.index));
+            may_have_row.push(change.job.batch.0 << 32 | u64::from(change.job.index));
         }
     }
     if may_have_row.is_empty() {
         return Ok(slots);
     }
-    for row in &sqlx::query(JOBS_IN).bind(json("jobs", &may_have_row)?).fetch_all(connection).await? {
+    may_have_row.sort_unstable();
+    may_have_row.dedup();
+    let rows = Packed::fetch(connection, sqlx::query(JOBS_IN).bind(json("jobs", &may_have_row)?)).await?;
+    for row in rows.rows() {
         let row = JobRow::read(row, (None, None))?;
         if let Some(slot) = slots.get_mut(&row.id) {
             *slot = Slot { counted: row.state, row, had_row: true, dirty: false };
@@ -219,7 +219,8 @@ async fn take_late(
     earlier: &mut BTreeMap<(JobId, RunNumber), JobRow>,
 ) -> Result<(), Fault> {
     let wanted: Vec<_> = late.iter().map(|change| (change.job.batch, change.job.index, change.run)).collect();
-    for row in &sqlx::query(RUNS_IN).bind(json("runs", &wanted)?).fetch_all(connection).await? {
+    let rows = Packed::fetch(connection, sqlx::query(RUNS_IN).bind(json("runs", &wanted)?)).await?;
+    for row in rows.rows() {
         let row = JobRow::read(row, (None, None))?;
         // What moved there a moment ago is newer than what was read.
         earlier.entry((row.id, row.run)).or_insert(row);
@@ -267,20 +268,31 @@ impl JobRow {
     /// Takes a change of this very run in; whether that made a difference.
     fn take(&mut self, change: &JobChange) -> bool {
         let before = self.clone();
-        if self.yields_to(change) {
-            let ended_before = self.ended.filter(|_| is_certain_end(self.state, self.cause));
-            self.state = change.state;
-            self.reason.clone_from(&change.reason);
+        let cause = change
+            .state
+            .is_end()
+            .then(|| change.cause.unwrap_or_else(|| cause_of(change.state, change.status.or(self.status))));
+        let certain = is_certain_end(self.state, self.cause);
+        let wins = self.yields_to(change, cause);
+        // Among what is no certain end, time never goes back, also where a rank decided: else the outcome
+        // of changes would not be that of the same changes taken in twice.
+        if !certain && !is_certain_end(change.state, cause) {
+            self.changed = self.changed.max(change.at);
+        } else if wins {
             self.changed = change.at;
+        }
+        let started = change.started.or_else(|| change.state.has_started().then_some(change.at));
+        if wins {
+            self.state = change.state;
+            self.cause = cause;
+            self.reason.clone_from(&change.reason);
             self.k = change.k;
-            self.started =
-                change.started.or(self.started).or(change.state.has_started().then_some(change.at));
+            self.started = change.started.or(self.started).or(started);
             if change.state.is_end() {
                 self.status = change.status.or(self.status);
-                self.cause = Some(change.cause.unwrap_or_else(|| cause_of(change.state, self.status)));
-                self.ended = Some(change.ended.or(ended_before).unwrap_or(change.at));
+                self.ended = Some(change.ended.or(self.ended.filter(|_| certain)).unwrap_or(change.at));
             } else {
-                (self.status, self.cause, self.ended) = (None, None, None);
+                (self.status, self.ended) = (None, None);
             }
             replace(&mut self.host, change.host.as_ref());
             replace(&mut self.pid, change.pid.as_ref());
@@ -288,7 +300,7 @@ impl JobRow {
             replace(&mut self.output, change.output.as_ref());
             replace(&mut self.usage, change.usage.as_ref());
         } else {
-            fill(&mut self.started, change.started.as_ref());
+            fill(&mut self.started, started.as_ref());
             fill(&mut self.host, change.host.as_ref());
             fill(&mut self.pid, change.pid.as_ref());
             fill(&mut self.remote, change.remote.as_ref());
@@ -304,27 +316,17 @@ impl JobRow {
         *self != before
     }
 
-    /// Whether the change's state is to replace the row's.
-    fn yields_to(&self, change: &JobChange) -> bool {
-        let certain = is_certain_end(self.state, self.cause);
-        match (certain, is_certain_end(change.state, change.cause)) {
+    /// Whether the change's state, an end by `cause`, is to replace the row's.
+    fn yields_to(&self, change: &JobChange, cause: Option<Cause>) -> bool {
+        match (is_certain_end(self.state, self.cause), is_certain_end(change.state, cause)) {
             (true, false) => false,
             (false, true) => true,
             (true, true) => change.at >= self.changed,
+            (false, false) if self.state.has_started() && UNSTARTED.contains(&change.state) => false,
             (false, false) => {
-                let waits = |state| {
-                    matches!(
-                        state,
-                        JobState::Created | JobState::Submitting | JobState::Queued | JobState::Held
-                    )
-                };
-                if self.state.has_started() && waits(change.state) {
-                    false
-                } else if waits(self.state) && change.state.has_started() {
-                    true
-                } else {
-                    change.at >= self.changed
-                }
+                // A start that is news to us counts, however late the news of a queue or a hold was.
+                let news = self.started.is_none() && UNSTARTED.contains(&self.state);
+                news && change.state.has_started() || change.at >= self.changed
             }
         }
     }

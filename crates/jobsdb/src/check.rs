@@ -3,6 +3,7 @@
 use sqlx::Row;
 
 use crate::batch::{BatchRow, batch_columns};
+use crate::columns::{Packed, packed, together};
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::rows_sql::by_state;
@@ -31,7 +32,7 @@ impl CheckReport {
 statements! {
     INTEGRITY = "PRAGMA integrity_check(100)";
     FOREIGN_KEYS = "PRAGMA foreign_key_check";
-    ALL_BATCHES = concat!("SELECT ", batch_columns!(), " FROM batch ORDER BY id");
+    ALL_BATCHES = together!("SELECT ", batch_columns!(), " FROM batch ORDER BY id LIMIT -1");
     COUNT_ALL = "SELECT state, count(*) FROM job WHERE batch = ?1 GROUP BY state";
     // An end has a cause and a time, nothing else has; success is exit 0; no index lies beyond the count.
     ODD_JOBS =
@@ -63,8 +64,7 @@ impl Store {
                 let (table, parent): (String, String) = (row.try_get(0)?, row.try_get(2)?);
                 report.problems.push(format!("a row of {table} belongs to a {parent} that is not there"));
             }
-            for row in &sqlx::query(ALL_BATCHES).fetch_all(&mut *connection).await? {
-                let batch = BatchRow::read(row)?;
+            for batch in Packed::fetch(connection, sqlx::query(ALL_BATCHES)).await?.read(BatchRow::read)? {
                 let counted = if batch.rows == 0 {
                     Vec::new()
                 } else {

@@ -1,65 +1,116 @@
-//! Reading the columns of a row one after another, into the types of the field.
+//! Rows on their way out of SQLite: many as one text, read field by field into the types of the field.
+//!
+//! sqlx copies each column of each row on its own and hands each row from thread to thread; a thousand rows
+//! of thirty columns take 4 ms so. Put together inside SQLite they take 1 ms: fields are separated by the
+//! character 31, rows by 30. Neither can be in a field: numbers have none, texts go through `json_quote`,
+//! and JSON that we wrote escapes control characters.
 
 use std::fmt::Display;
+use std::str::Split;
 
 use cluster_core::{Cause, ExitStatus, JobState, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
+use sqlx::{Row, SqliteConnection};
+
+const FIELD: char = '\u{1f}';
+const ROW: char = '\u{1e}';
+
+/// The fields of a row as one column `p`. A number or JSON text is named as it is, another text through
+/// `json_quote`; NULL is an empty field, or `null` where it is quoted.
+macro_rules! packed {
+    ($first:expr $(, $field:expr)* $(,)?) => {
+        concat!("concat(", $first, $(", char(31), ", $field,)* ") AS p")
+    };
+}
+pub(crate) use packed;
+
+/// All rows of a statement with a column `p` as one value. The statement needs a LIMIT, which keeps SQLite
+/// from passing over its order.
+macro_rules! together {
+    ($($part:expr),+ $(,)?) => {
+        concat!("SELECT group_concat(p, char(30)) FROM (", $($part,)+ ")")
+    };
+}
+pub(crate) use together;
+
+/// What a statement made by [`together`] gave.
+pub(crate) struct Packed(Option<String>);
+
+impl Packed {
+    pub(crate) async fn fetch(
+        connection: &mut SqliteConnection,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Self, sqlx::Error> {
+        query.fetch_one(connection).await?.try_get_unchecked(0).map(Self)
+    }
+
+    /// The rows.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Columns<'_>> {
+        self.0.iter().flat_map(|rows| rows.split(ROW)).map(Columns::new)
+    }
+
+    /// Each row as what `read` makes of it.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnMut(Columns<'_>) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        self.rows().map(read).collect()
+    }
+}
 
 /// A row and how far it has been read.
 pub(crate) struct Columns<'r> {
-    row: &'r SqliteRow,
-    next: usize,
+    fields: Split<'r, char>,
+    read: usize,
 }
 
 impl<'r> Columns<'r> {
-    pub(crate) fn new(row: &'r SqliteRow) -> Self {
-        Self { row, next: 0 }
+    fn new(row: &'r str) -> Self {
+        Self { fields: row.split(FIELD), read: 0 }
     }
 
-    fn next<T: Decode<'r, Sqlite>>(&mut self) -> Result<T, sqlx::Error> {
-        self.next += 1;
-        // Unchecked: the tables are STRICT, so a column's type is what its declaration says.
-        self.row.try_get_unchecked(self.next - 1)
+    /// The next field as it is.
+    pub(crate) fn raw(&mut self) -> Result<&'r str, sqlx::Error> {
+        self.read += 1;
+        self.fields.next().ok_or_else(|| self.wrong("it is missing".to_owned()))
     }
 
-    pub(crate) fn int(&mut self) -> Result<i64, sqlx::Error> {
-        self.next()
-    }
-
-    pub(crate) fn opt_int(&mut self) -> Result<Option<i64>, sqlx::Error> {
-        self.next()
-    }
-
-    pub(crate) fn text(&mut self) -> Result<String, sqlx::Error> {
-        self.next()
-    }
-
-    pub(crate) fn opt_text(&mut self) -> Result<Option<String>, sqlx::Error> {
-        self.next()
-    }
-
-    pub(crate) fn opt_str(&mut self) -> Result<Option<&'r str>, sqlx::Error> {
-        self.next()
-    }
-
-    /// An integer of a narrower type.
+    /// An integer.
     pub(crate) fn number<T: TryFrom<i64, Error: Display>>(&mut self) -> Result<T, sqlx::Error> {
-        let value = self.int()?;
-        value.try_into().map_err(|e| self.wrong(format!("{value}: {e}")))
+        self.opt_number()?.ok_or_else(|| self.wrong("it is empty".to_owned()))
     }
 
     pub(crate) fn opt_number<T: TryFrom<i64, Error: Display>>(&mut self) -> Result<Option<T>, sqlx::Error> {
-        let value = self.opt_int()?;
-        value.map(|v| v.try_into().map_err(|e| self.wrong(format!("{v}: {e}")))).transpose()
+        let text = self.raw()?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let value: i64 = text.parse().map_err(|e| self.wrong(format!("{text:?}: {e}")))?;
+        value.try_into().map(Some).map_err(|e| self.wrong(format!("{value}: {e}")))
+    }
+
+    pub(crate) fn text(&mut self) -> Result<String, sqlx::Error> {
+        self.opt_text()?.ok_or_else(|| self.wrong("it is empty".to_owned()))
+    }
+
+    pub(crate) fn opt_text(&mut self) -> Result<Option<String>, sqlx::Error> {
+        let quoted = self.raw()?;
+        if quoted == "null" {
+            return Ok(None);
+        }
+        match quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(plain) if !plain.contains('\\') => Ok(Some(plain.to_owned())),
+            _ => serde_json::from_str(quoted).map(Some).map_err(|e| self.wrong(e.to_string())),
+        }
     }
 
     pub(crate) fn time(&mut self) -> Result<Timestamp, sqlx::Error> {
-        self.int().map(Timestamp)
+        self.number().map(Timestamp)
     }
 
     pub(crate) fn opt_time(&mut self) -> Result<Option<Timestamp>, sqlx::Error> {
-        Ok(self.opt_int()?.map(Timestamp))
+        Ok(self.opt_number()?.map(Timestamp))
     }
 
     pub(crate) fn state(&mut self) -> Result<JobState, sqlx::Error> {
@@ -67,35 +118,34 @@ impl<'r> Columns<'r> {
         JobState::from_number(number).ok_or_else(|| self.wrong(format!("there is no state {number}")))
     }
 
-    /// Two columns: which cause, and its code or signal.
+    /// Two fields: which cause, and its code or signal.
     pub(crate) fn cause(&mut self) -> Result<Option<Cause>, sqlx::Error> {
         let (which, argument) = (self.opt_number::<u8>()?, self.opt_number::<i32>()?);
-        which
-            .map(|which| {
-                Cause::from_numbers(which, argument.unwrap_or(0))
-                    .ok_or_else(|| self.wrong(format!("there is no cause {which}")))
-            })
-            .transpose()
+        let Some(which) = which else { return Ok(None) };
+        let cause = Cause::from_numbers(which, argument.unwrap_or(0));
+        cause.map(Some).ok_or_else(|| self.wrong(format!("there is no cause {which}")))
     }
 
     pub(crate) fn status(&mut self) -> Result<Option<ExitStatus>, sqlx::Error> {
         Ok(self.opt_number::<i32>()?.map(status_from_number))
     }
 
-    /// An optional text that parses.
+    /// An optional JSON text, not quoted once more.
     pub(crate) fn opt_json<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>, sqlx::Error> {
-        let text = self.opt_str()?;
-        text.map(|text| serde_json::from_str(text).map_err(|e| self.wrong(e.to_string()))).transpose()
+        let text = self.raw()?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_str(text).map(Some).map_err(|e| self.wrong(e.to_string()))
     }
 
-    /// A text that parses.
+    /// A text of our own making, not quoted, that parses.
     pub(crate) fn parsed<T: std::str::FromStr<Err: Display>>(&mut self) -> Result<T, sqlx::Error> {
-        let text = self.opt_str()?.unwrap_or_default();
-        text.parse().map_err(|e: T::Err| self.wrong(e.to_string()))
+        self.raw()?.parse().map_err(|e: T::Err| self.wrong(e.to_string()))
     }
 
     fn wrong(&self, detail: String) -> sqlx::Error {
-        sqlx::Error::ColumnDecode { index: (self.next - 1).to_string(), source: detail.into() }
+        sqlx::Error::ColumnDecode { index: (self.read - 1).to_string(), source: detail.into() }
     }
 }
 
@@ -123,5 +173,16 @@ mod tests {
         {
             assert_eq!(status_from_number(status_to_number(status)), status);
         }
+    }
+
+    #[test]
+    fn fields_of_any_text_come_apart() {
+        let mut row = Columns::new("17\u{1f}\u{1f}\"a\\u001f\\\"b\"\u{1f}null\u{1f}\"plain\"");
+        assert_eq!(row.number::<u32>().unwrap(), 17);
+        assert_eq!(row.opt_number::<u32>().unwrap(), None);
+        assert_eq!(row.text().unwrap(), "a\u{1f}\"b");
+        assert_eq!(row.opt_text().unwrap(), None);
+        assert_eq!(row.text().unwrap(), "plain");
+        assert!(row.raw().is_err());
     }
 }

@@ -2,11 +2,13 @@
 
 use cluster_core::life::Evidence;
 use cluster_core::{Cause, ExitStatus, JobId, JobState, RemoteId, RunNumber, SubmissionNumber, Timestamp};
-use serde::Serialize;
-use serde::ser::SerializeSeq;
-use sqlx::sqlite::SqliteRow;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
 
+use crate::batch::key;
 use crate::columns::{Columns, status_to_number};
+use crate::error::StoreError;
+use crate::fault::json;
 
 /// Where one stream of a job's output lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,22 +131,31 @@ pub struct RunRow {
     pub cancel_requested: Option<Timestamp>,
 }
 
-/// The columns that [`JobRow::read`] takes, in its order, from `job j` joined to `batch b`.
+/// The row of `job j` as [`JobRow::read`] takes it.
 macro_rules! job_columns {
     () => {
-        "j.batch, j.idx, j.state, j.cause, j.cause_arg, j.status, j.reason, j.priority, j.k, j.run, j.changed, \
-         j.started, j.ended, j.host, j.pid, j.remote, j.pack, j.out_at, j.out_len, j.err_at, j.err_len, \
-         j.cpu_us, j.max_rss_kb, j.evidence, j.cancel_requested, j.collected, j.cleaned"
+        run_columns!("j.priority", "j.collected", "j.cleaned")
     };
 }
 pub(crate) use job_columns;
 
-/// The same from `run j`, where what belongs to the job and not to a run is filled in.
+/// The same of `run j`: what belongs to the job and not to a run is given, or left out.
 macro_rules! run_columns {
     () => {
-        "j.batch, j.idx, j.state, j.cause, j.cause_arg, j.status, j.reason, 0, j.k, j.run, j.changed, \
-         j.started, j.ended, j.host, j.pid, j.remote, j.pack, j.out_at, j.out_len, j.err_at, j.err_len, \
-         j.cpu_us, j.max_rss_kb, j.evidence, j.cancel_requested, NULL, NULL"
+        run_columns!("0", "NULL", "NULL")
+    };
+    ($priority:literal, $collected:literal, $cleaned:literal) => {
+        packed!(
+            "j.batch, char(31), j.idx, char(31), j.state, char(31), j.cause, char(31), j.cause_arg",
+            "j.status, char(31), json_quote(j.reason)",
+            $priority,
+            "j.k, char(31), j.run, char(31), j.changed, char(31), j.started, char(31), j.ended",
+            "json_quote(j.host), char(31), j.pid, char(31), json_quote(j.remote)",
+            "j.pack, char(31), j.out_at, char(31), j.out_len, char(31), j.err_at, char(31), j.err_len",
+            "j.cpu_us, char(31), j.max_rss_kb, char(31), j.evidence, char(31), j.cancel_requested",
+            $collected,
+            $cleaned,
+        )
     };
 }
 pub(crate) use run_columns;
@@ -152,10 +163,9 @@ pub(crate) use run_columns;
 impl JobRow {
     /// Reads the columns of [`job_columns`]; `inherited` are the batch's `collected` and `cleaned`.
     pub(crate) fn read(
-        row: &SqliteRow,
+        mut c: Columns<'_>,
         inherited: (Option<Timestamp>, Option<Timestamp>),
     ) -> Result<Self, sqlx::Error> {
-        let mut c = Columns::new(row);
         let id = JobId::new(c.number()?, c.number()?);
         let mut job = Self {
             id,
@@ -186,7 +196,7 @@ impl JobRow {
             cancel_requested: c.opt_time()?,
             collected: None,
             cleaned: None,
-            marks: (c.opt_int()?, c.opt_int()?),
+            marks: (c.opt_number()?, c.opt_number()?),
         };
         job.inherit(inherited);
         Ok(job)
@@ -243,9 +253,12 @@ fn output(pack: Option<u32>, out: OffsetAndLength, err: OffsetAndLength) -> Opti
     Some(OutputPlace { pack: pack?, out: stream(out)?, err: stream(err)? })
 }
 
-impl Serialize for JobRow {
-    /// The values of the table's columns as a JSON array, in the order of [`job_columns`].
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+impl JobRow {
+    /// Binds the values of the table's columns, in the order in which it has them.
+    pub(crate) fn bind<'q>(
+        &self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Result<Query<'q, Sqlite, SqliteArguments>, StoreError> {
         let cause = self.cause.map(Cause::to_numbers);
         let place = |stream: StreamPlace| match stream {
             StreamPlace::File { bytes } => (None, bytes),
@@ -253,35 +266,40 @@ impl Serialize for JobRow {
         };
         let out = self.output.map(|output| place(output.out));
         let err = self.output.map(|output| place(output.err));
-        let evidence = self.evidence.as_ref().map(serde_json::to_string).transpose();
-        let mut s = to.serialize_seq(Some(27))?;
-        s.serialize_element(&self.id.batch)?;
-        s.serialize_element(&self.id.index)?;
-        s.serialize_element(&(self.state as u8))?;
-        s.serialize_element(&cause.map(|(which, _)| which))?;
-        s.serialize_element(&cause.map(|(_, argument)| argument))?;
-        s.serialize_element(&self.status.map(status_to_number))?;
-        s.serialize_element(&self.reason)?;
-        s.serialize_element(&self.priority)?;
-        s.serialize_element(&self.k)?;
-        s.serialize_element(&self.run)?;
-        s.serialize_element(&self.changed)?;
-        s.serialize_element(&self.started)?;
-        s.serialize_element(&self.ended)?;
-        s.serialize_element(&self.host)?;
-        s.serialize_element(&self.pid)?;
-        s.serialize_element(&self.remote)?;
-        s.serialize_element(&self.output.map(|output| output.pack))?;
-        s.serialize_element(&out.and_then(|(at, _)| at))?;
-        s.serialize_element(&out.map(|(_, len)| len))?;
-        s.serialize_element(&err.and_then(|(at, _)| at))?;
-        s.serialize_element(&err.map(|(_, len)| len))?;
-        s.serialize_element(&self.usage.map(|usage| usage.cpu_us))?;
-        s.serialize_element(&self.usage.map(|usage| usage.max_rss_kb))?;
-        s.serialize_element(&evidence.map_err(serde::ser::Error::custom)?)?;
-        s.serialize_element(&self.cancel_requested)?;
-        s.serialize_element(&self.marks.0)?;
-        s.serialize_element(&self.marks.1)?;
-        s.end()
+        let evidence = self.evidence.as_ref().map(|evidence| json("evidence", evidence)).transpose()?;
+        let time = |time: Option<Timestamp>| time.map(|time| time.0);
+        Ok(query
+            .bind(key(self.id.batch))
+            .bind(self.id.index)
+            .bind(self.state as u8)
+            .bind(cause.map(|(which, _)| which))
+            .bind(cause.map(|(_, argument)| argument))
+            .bind(self.status.map(status_to_number))
+            .bind(self.reason.as_deref())
+            .bind(self.priority)
+            .bind(self.k)
+            .bind(self.run)
+            .bind(self.changed.0)
+            .bind(time(self.started))
+            .bind(time(self.ended))
+            .bind(self.host.as_deref())
+            .bind(self.pid)
+            .bind(self.remote.as_ref().map(|remote| remote.0.as_str()))
+            .bind(self.output.map(|output| output.pack))
+            .bind(out.and_then(|(at, _)| at).map(number))
+            .bind(out.map(|(_, len)| number(len)))
+            .bind(err.and_then(|(at, _)| at).map(number))
+            .bind(err.map(|(_, len)| number(len)))
+            .bind(self.usage.map(|usage| number(usage.cpu_us)))
+            .bind(self.usage.map(|usage| number(usage.max_rss_kb)))
+            .bind(evidence)
+            .bind(time(self.cancel_requested))
+            .bind(self.marks.0)
+            .bind(self.marks.1))
     }
+}
+
+/// A size as SQLite has it; beyond 8 EiB it is the largest there is.
+fn number(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
 }

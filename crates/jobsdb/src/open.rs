@@ -21,6 +21,11 @@ use crate::store_lock::StoreLock;
 /// How long a statement waits for other processes.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
+const BEGIN: &str = "BEGIN";
+const BEGIN_IMMEDIATE: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+
 /// How processes keep out of each other's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locking {
@@ -72,6 +77,10 @@ impl Store {
         let root = std::path::absolute(root).map_err(|e| StoreError::io("find", root, e))?;
         let file = root.join("store.db");
         let exists = match fs::metadata(&file) {
+            // SQLite would take what is shorter than its header for an empty file, and write over it.
+            Ok(known) if (1..100).contains(&known.len()) => {
+                return Err(StoreError::Corrupt { file, detail: "it is too short to be one".to_owned() });
+            }
             Ok(_) => true,
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => false,
             Err(e) => return Err(StoreError::io("look at", &file, e)),
@@ -177,7 +186,7 @@ impl Store {
         doing: &'static str,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        self.transaction("BEGIN", doing, work)
+        self.transaction(BEGIN, doing, work)
     }
 
     /// The one way to write: `BEGIN IMMEDIATE`, since a transaction that reads first and writes then fails at
@@ -187,7 +196,7 @@ impl Store {
         doing: &'static str,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        self.transaction("BEGIN IMMEDIATE", doing, work)
+        self.transaction(BEGIN_IMMEDIATE, doing, work)
     }
 
     /// Writes, unless another process does: `None` then. It waits only a moment.
@@ -226,18 +235,21 @@ impl Store {
         let Self { runtime, connection, file, .. } = self;
         runtime
             .block_on(async {
-                let mut transaction = connection.begin_with(begin).await?;
-                match work(&mut transaction).await {
-                    Ok(result) => {
-                        transaction.commit().await?;
-                        Ok(result)
-                    }
-                    Err(fault) => {
-                        // SQLite may have rolled back by itself (a full disk); the first error counts.
-                        let _ = transaction.rollback().await;
-                        Err(fault)
-                    }
+                sqlx::query(begin).execute(&mut *connection).await?;
+                let result = match work(&mut *connection).await {
+                    Ok(result) => sqlx::query(COMMIT)
+                        .execute(&mut *connection)
+                        .await
+                        .map(|_| result)
+                        .map_err(Fault::Sql),
+                    Err(fault) => Err(fault),
+                };
+                if result.is_err() {
+                    // Of a full disk SQLite has rolled back by itself, and says now that nothing is open. That is
+                    // why sqlx's own transactions, which count, are not used here. The first error is reported.
+                    let _ = sqlx::query(ROLLBACK).execute(&mut *connection).await;
                 }
+                result
             })
             .map_err(|fault: Fault| fault.at(doing, file))
     }

@@ -4,11 +4,12 @@ use cluster_core::{BatchId, IndexSet, JobId, JobIndex, JobState};
 use sqlx::SqliteConnection;
 
 use crate::batch::{BatchRow, find, get, key, mask};
+use crate::columns::{Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::{Fault, json};
 use crate::job::{JobRow, RunRow, job_columns, run_columns};
 use crate::open::Store;
-use crate::rows_sql::{occupied, range, slice};
+use crate::rows_sql::{occupied, ranges, slice};
 use crate::statements::statements;
 
 /// Which jobs of a batch to read; the default is none, by its limit.
@@ -27,7 +28,7 @@ pub struct JobQuery {
 /// The rows of batch `?1` in the ranges `?2`, in the states `?3`, up to `?4` of them.
 macro_rules! page {
     ($index:literal, $condition:literal) => {
-        concat!(
+        together!(
             "SELECT ",
             job_columns!(),
             " FROM json_each(?2) r CROSS JOIN job j ",
@@ -41,26 +42,33 @@ macro_rules! page {
 
 macro_rules! islands {
     ($condition:literal) => {
-        concat!(
-            "SELECT min(idx), max(idx) + 1 FROM ( \
+        together!(
+            "SELECT ",
+            packed!("min(idx)", "max(idx) + 1"),
+            " FROM ( \
                 SELECT idx, idx - row_number() OVER (ORDER BY idx) AS island FROM job \
                 WHERE batch = ?1 AND ?2 >> state & 1 ",
             $condition,
-            ") GROUP BY island"
+            ") GROUP BY island LIMIT -1"
         )
     };
 }
 
 statements! {
-    JOB = concat!("SELECT ", job_columns!(), " FROM job j WHERE j.batch = ?1 AND j.idx = ?2");
+    JOB = together!("SELECT ", job_columns!(), " FROM job j WHERE j.batch = ?1 AND j.idx = ?2 LIMIT 1");
     PAGE = page!("", "");
+    // One range, which is the usual case, is read in order without sorting.
+    PAGE_SPAN = together!(
+        "SELECT ", job_columns!(), " FROM job j WHERE j.batch = ?1 AND j.idx >= ?2 AND j.idx < ?5 \
+         AND ?3 >> j.state & 1 ORDER BY j.idx LIMIT ?4"
+    );
     PAGE_LIVE = page!("INDEXED BY job_live", "AND j.state < 7");
     PAGE_FAILED = page!("INDEXED BY job_failed", "AND j.state = 8");
     INDICES = islands!("");
     INDICES_LIVE = islands!("AND state < 7");
     INDICES_FAILED = islands!("AND state = 8");
-    RUNS = concat!(
-        "SELECT ", run_columns!(), " FROM run j WHERE j.batch = ?1 AND j.idx = ?2 ORDER BY j.run"
+    RUNS = together!(
+        "SELECT ", run_columns!(), " FROM run j WHERE j.batch = ?1 AND j.idx = ?2 ORDER BY j.run LIMIT -1"
     );
 }
 
@@ -176,29 +184,29 @@ impl Store {
                 return Ok(Vec::new());
             };
             let rows =
-                sqlx::query(RUNS).bind(key(id.batch)).bind(id.index).fetch_all(&mut *connection).await?;
-            let earlier = rows.iter().map(|row| JobRow::read(row, (None, None)));
-            let mut runs = earlier.collect::<Result<Vec<_>, _>>()?;
+                Packed::fetch(connection, sqlx::query(RUNS).bind(key(id.batch)).bind(id.index)).await?;
+            let mut runs = rows.read(|row| JobRow::read(row, (None, None)))?;
             let newest = one(connection, &batch, id.index).await?;
-            runs.extend(Some(newest).filter(JobRow::has_begun));
-            Ok(runs.into_iter().map(JobRow::into_run).collect())
+            runs.push(newest);
+            Ok(runs.into_iter().filter(JobRow::has_begun).map(JobRow::into_run).collect())
         })
     }
 }
 
 async fn one(connection: &mut SqliteConnection, batch: &BatchRow, index: JobIndex) -> Result<JobRow, Fault> {
-    if batch.rows > 0
-        && let Some(row) = sqlx::query(JOB).bind(key(batch.id)).bind(index).fetch_optional(connection).await?
-    {
-        return Ok(JobRow::read(&row, batch.marks())?);
+    if batch.rows > 0 {
+        let rows = Packed::fetch(connection, sqlx::query(JOB).bind(key(batch.id)).bind(index)).await?;
+        if let Some(row) = rows.rows().next() {
+            return Ok(JobRow::read(row, batch.marks())?);
+        }
     }
     Ok(batch.derive(index))
 }
 
 /// The jobs in `wanted` and in the states of `mask`, up to `limit`.
 ///
-/// Where jobs without a row may be among them, the batch is walked in windows that grow: the first page of a
-/// fresh range is cheap, and so is a gap behind a million rows.
+/// The batch is walked in windows that grow: the first page of a fresh range is cheap, and so is a gap
+/// behind a million rows.
 async fn page(
     connection: &mut SqliteConnection,
     batch: &BatchRow,
@@ -208,9 +216,16 @@ async fn page(
 ) -> Result<Vec<JobRow>, Fault> {
     let limit = limit as usize;
     let rest = batch.has_rest() && mask >> batch.state as u8 & 1 == 1;
-    let sql = by_states(mask, [PAGE, PAGE_LIVE, PAGE_FAILED]);
+    let matching = count(batch, mask) - if rest { u64::from(batch.count - batch.rows) } else { 0 };
+    // The index of live or failed rows is walked from end to end: worth it where they are few.
+    let few = matching < u64::from(batch.rows) / 8;
+    let sql = if few { by_states(mask, [PAGE, PAGE_LIVE, PAGE_FAILED]) } else { PAGE };
+    let mut width = if sql == PAGE || rest {
+        u32::try_from(limit).unwrap_or(u32::MAX).saturating_mul(2).max(1024)
+    } else {
+        u32::MAX
+    };
     let mut jobs: Vec<JobRow> = Vec::new();
-    let mut width = u32::try_from(limit).unwrap_or(u32::MAX).saturating_mul(2).max(1024);
     while let Some(first) = wanted.first().filter(|_| jobs.len() < limit) {
         let window = IndexSet::range(first, first.saturating_add(width));
         let until = window.ranges().last().map_or(first, |&(_, end)| end);
@@ -224,31 +239,48 @@ async fn page(
             IndexSet::new()
         };
         let mut free = free.iter().peekable();
-        if batch.rows > 0 {
-            let rows = sqlx::query(sql)
-                .bind(key(batch.id))
-                .bind(json("jobs", here.ranges())?)
-                .bind(mask)
-                .bind((limit - jobs.len()) as i64)
-                .fetch_all(&mut *connection)
-                .await?;
-            for row in &rows {
+        if matching > 0 {
+            let rows = rows_of(connection, batch, sql, &here, mask, limit - jobs.len()).await?;
+            for row in rows.rows() {
                 let row = JobRow::read(row, batch.marks())?;
-                while let Some(index) = free.next_if(|index| *index < row.id.index) {
+                while jobs.len() < limit
+                    && let Some(index) = free.next_if(|index| *index < row.id.index)
+                {
                     jobs.push(batch.derive(index));
                 }
+                if jobs.len() >= limit {
+                    break;
+                }
                 jobs.push(row);
-            }
-            // A full page of rows says nothing about what lies behind its last one.
-            if jobs.len() >= limit {
-                break;
             }
         }
         let room = limit - jobs.len();
         jobs.extend(free.take(room).map(|index| batch.derive(index)));
     }
-    jobs.truncate(limit);
     Ok(jobs)
+}
+
+async fn rows_of(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    sql: &'static str,
+    jobs: &IndexSet,
+    mask: i64,
+    limit: usize,
+) -> Result<Packed, Fault> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let query = match jobs.ranges() {
+        [(start, end)] if sql == PAGE => {
+            sqlx::query(PAGE_SPAN).bind(key(batch.id)).bind(*start).bind(mask).bind(limit).bind(*end)
+        }
+        ranges => sqlx::query(sql).bind(key(batch.id)).bind(json("jobs", ranges)?).bind(mask).bind(limit),
+    };
+    Ok(Packed::fetch(connection, query).await?)
+}
+
+/// How many jobs of a batch are in the states of `mask`.
+fn count(batch: &BatchRow, mask: i64) -> u64 {
+    batch.counts.iter().enumerate().filter(|(state, _)| mask >> state & 1 == 1).map(|(_, n)| n).sum()
 }
 
 pub(crate) async fn indices_in(
@@ -256,8 +288,7 @@ pub(crate) async fn indices_in(
     batch: &BatchRow,
     mask: i64,
 ) -> Result<IndexSet, Fault> {
-    let matching: u64 =
-        batch.counts.iter().enumerate().filter(|(state, _)| mask >> state & 1 == 1).map(|(_, n)| n).sum();
+    let matching = count(batch, mask);
     if matching == 0 {
         return Ok(IndexSet::new());
     }
@@ -267,8 +298,7 @@ pub(crate) async fn indices_in(
     let mut jobs = IndexSet::new();
     if batch.rows > 0 {
         let sql = by_states(mask, [INDICES, INDICES_LIVE, INDICES_FAILED]);
-        let rows = sqlx::query(sql).bind(key(batch.id)).bind(mask).fetch_all(&mut *connection).await?;
-        jobs = rows.iter().map(range).collect::<Result<_, _>>()?;
+        jobs = ranges(&Packed::fetch(connection, sqlx::query(sql).bind(key(batch.id)).bind(mask)).await?)?;
     }
     if batch.has_rest() && mask >> batch.state as u8 & 1 == 1 {
         let occupied = occupied(connection, batch, 0, batch.count).await?;

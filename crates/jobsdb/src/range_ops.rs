@@ -100,21 +100,21 @@ statements! {
     SET_ROWS_LIVE = concat!(
         "UPDATE job SET state = ?3, cause = ?4, cause_arg = ?5, reason = ?6, changed = ?7, \
             ended = iif(?3 >= 7, ?7, NULL) \
-         WHERE batch = ?1 AND state < 7 AND ?8 >> state & 1 AND idx IN (", rows_in_ranges!("j.state < 7"), ")"
+         WHERE batch = ?1 AND state < 7 AND ?8 >> state & 1 AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
     SET_REST = "UPDATE batch SET state = ?2, cause = ?3, cause_arg = ?4, reason = ?5, changed = ?6 WHERE id = ?1";
     PRIORITY_LIVE =
         "UPDATE job SET priority = ?3 WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1 AND priority <> ?3";
     PRIORITY_ROWS_LIVE = concat!(
         "UPDATE job SET priority = ?3 WHERE batch = ?1 AND state < 7 AND ?4 >> state & 1 AND priority <> ?3 \
-         AND idx IN (", rows_in_ranges!("j.state < 7"), ")"
+         AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
     PRIORITY_REST = "UPDATE batch SET priority = ?2 WHERE id = ?1";
     CANCEL_LIVE =
         "UPDATE job SET cancel_requested = ?2 WHERE batch = ?1 AND state < 7 AND cancel_requested IS NULL";
     CANCEL_ROWS_LIVE = concat!(
         "UPDATE job SET cancel_requested = ?3 WHERE batch = ?1 AND state < 7 AND cancel_requested IS NULL \
-         AND idx IN (", rows_in_ranges!("j.state < 7"), ")"
+         AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
     CANCEL_REST = "UPDATE batch SET cancel_requested = ?2 WHERE id = ?1";
     // Only a job that ran again has the mark "not", and only where the batch as a whole has one does it matter.
@@ -123,14 +123,14 @@ statements! {
     COLLECT_ROWS = concat!(
         "UPDATE job SET collected = ?3 WHERE batch = ?1 AND state >= 7 \
          AND (collected = 0 OR collected IS NULL AND (SELECT collected FROM batch WHERE id = ?1) IS NULL) \
-         AND idx IN (", rows_in_ranges!("j.state >= 7"), ")"
+         AND idx IN (", rows_in_ranges!("+j.state >= 7"), ")"
     );
     CLEAN_BATCH = "UPDATE batch SET cleaned = coalesce(cleaned, ?2) WHERE id = ?1";
     CLEAN_AGAIN = "UPDATE job SET cleaned = ?2 WHERE batch = ?1 AND run > 1 AND cleaned = 0";
     CLEAN_ROWS = concat!(
         "UPDATE job SET cleaned = ?3 WHERE batch = ?1 AND state >= 7 \
          AND (cleaned = 0 OR cleaned IS NULL AND (SELECT cleaned FROM batch WHERE id = ?1) IS NULL) \
-         AND idx IN (", rows_in_ranges!("j.state >= 7"), ")"
+         AND idx IN (", rows_in_ranges!("+j.state >= 7"), ")"
     );
     REMOVE_BATCH = "DELETE FROM batch WHERE id = ?1";
 }

@@ -3,7 +3,7 @@
 use cluster_core::{BatchId, IndexSet, JobState, SubmissionNumber, Tag, Timestamp};
 use sqlx::{Row, SqliteConnection};
 
-use crate::accept::{TAG, may_begin};
+use crate::accept::{may_begin, with_tag};
 use crate::batch::{BatchRow, get, key};
 use crate::error::StoreError;
 use crate::fault::{Fault, json};
@@ -17,7 +17,7 @@ statements! {
     // created (0) was never sent; of the others only ends can be submitted again.
     NOT_ENDED = concat!(
         "SELECT count(*), min(idx) FROM job WHERE batch = ?1 AND state < 7 AND state > 0 \
-         AND idx IN (", rows_in_ranges!("j.state < 7"), ")"
+         AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
     COUNT_ROWS = concat!(
         "SELECT state, count(*) FROM job WHERE batch = ?1 AND idx IN (", rows_in_ranges!("true"), ") GROUP BY state"
@@ -27,7 +27,7 @@ statements! {
             pid, remote, pack, out_at, out_len, err_at, err_len, cpu_us, max_rss_kb, evidence, cancel_requested) \
          SELECT batch, idx, run, k, state, cause, cause_arg, status, reason, changed, started, ended, host, pid, \
             remote, pack, out_at, out_len, err_at, err_len, cpu_us, max_rss_kb, evidence, cancel_requested \
-         FROM job WHERE batch = ?1 AND state >= 7 AND idx IN (", rows_in_ranges!("j.state >= 7"), ")"
+         FROM job WHERE batch = ?1 AND state >= 7 AND idx IN (", rows_in_ranges!("+j.state >= 7"), ")"
     );
     RESET_ROWS = concat!(
         "UPDATE job SET run = run + (state >= 7), k = ?3, state = ?4, changed = ?5, cause = NULL, cause_arg = NULL, \
@@ -59,8 +59,8 @@ impl Store {
             return Err(StoreError::BadState { state });
         }
         self.write("add a submission to", async |connection| {
-            if let Some(row) = sqlx::query(TAG).bind(tag.as_str()).fetch_optional(&mut *connection).await? {
-                return Ok(row.try_get_unchecked(1)?);
+            if let Some(known) = with_tag(connection, tag).await? {
+                return Ok(known.k);
             }
             let batch = get(connection, batch).await?;
             if jobs.is_empty() {

@@ -5,11 +5,13 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::batch::{BatchRow, key};
+use crate::columns::{Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::{Fault, json};
+use crate::job::JobRow;
 use crate::statements::statements;
 
-/// The columns of `job`, in the order in which a [`crate::JobRow`] serializes.
+/// The columns of `job`, in the order in which [`JobRow::bind`] gives their values.
 macro_rules! job_names {
     () => {
         "batch, idx, state, cause, cause_arg, status, reason, priority, k, run, changed, started, ended, host, pid, \
@@ -58,38 +60,101 @@ macro_rules! insert_rest {
     };
 }
 
+macro_rules! row {
+    () => {
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+
+macro_rules! rows_8 {
+    () => {
+        concat!(
+            row!(),
+            ",",
+            row!(),
+            ",",
+            row!(),
+            ",",
+            row!(),
+            ",",
+            row!(),
+            ",",
+            row!(),
+            ",",
+            row!(),
+            ",",
+            row!()
+        )
+    };
+}
+
+macro_rules! rows_64 {
+    () => {
+        concat!(
+            rows_8!(),
+            ",",
+            rows_8!(),
+            ",",
+            rows_8!(),
+            ",",
+            rows_8!(),
+            ",",
+            rows_8!(),
+            ",",
+            rows_8!(),
+            ",",
+            rows_8!(),
+            ",",
+            rows_8!()
+        )
+    };
+}
+
+/// Long VALUES: five times as fast as `json_each` for as many columns.
+macro_rules! upsert_jobs {
+    ($rows:expr) => {
+        concat!(
+            "INSERT INTO job (", job_names!(), ") VALUES ", $rows, " \
+             ON CONFLICT DO UPDATE SET state = excluded.state, cause = excluded.cause, cause_arg = excluded.cause_arg, \
+                status = excluded.status, reason = excluded.reason, priority = excluded.priority, k = excluded.k, \
+                run = excluded.run, changed = excluded.changed, started = excluded.started, ended = excluded.ended, \
+                host = excluded.host, pid = excluded.pid, remote = excluded.remote, pack = excluded.pack, \
+                out_at = excluded.out_at, out_len = excluded.out_len, err_at = excluded.err_at, \
+                err_len = excluded.err_len, cpu_us = excluded.cpu_us, max_rss_kb = excluded.max_rss_kb, \
+                evidence = excluded.evidence, cancel_requested = excluded.cancel_requested, \
+                collected = excluded.collected, cleaned = excluded.cleaned"
+        )
+    };
+}
+
+/// The same of runs, from the same values: those that belong to the job are left out.
+macro_rules! upsert_runs {
+    ($rows:expr) => {
+        concat!(
+            "INSERT INTO run (batch, idx, state, cause, cause_arg, status, reason, k, run, changed, started, ended, \
+                host, pid, remote, pack, out_at, out_len, err_at, err_len, cpu_us, max_rss_kb, evidence, \
+                cancel_requested) \
+             SELECT column1, column2, column3, column4, column5, column6, column7, column9, column10, column11, \
+                column12, column13, column14, column15, column16, column17, column18, column19, column20, column21, \
+                column22, column23, column24, column25 FROM (VALUES ", $rows, ") WHERE true \
+             ON CONFLICT DO UPDATE SET state = excluded.state, cause = excluded.cause, cause_arg = excluded.cause_arg, \
+                status = excluded.status, reason = excluded.reason, k = excluded.k, changed = excluded.changed, \
+                started = excluded.started, ended = excluded.ended, host = excluded.host, pid = excluded.pid, \
+                remote = excluded.remote, pack = excluded.pack, out_at = excluded.out_at, out_len = excluded.out_len, \
+                err_at = excluded.err_at, err_len = excluded.err_len, cpu_us = excluded.cpu_us, \
+                max_rss_kb = excluded.max_rss_kb, evidence = excluded.evidence, \
+                cancel_requested = excluded.cancel_requested"
+        )
+    };
+}
+
 statements! {
-    UPSERT_JOBS = concat!(
-        "INSERT INTO job (", job_names!(), ") \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
-            value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, \
-            value ->> 15, value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, \
-            value ->> 22, value ->> 23, value ->> 24, value ->> 25, value ->> 26 \
-         FROM json_each(?1) WHERE true \
-         ON CONFLICT DO UPDATE SET state = excluded.state, cause = excluded.cause, cause_arg = excluded.cause_arg, \
-            status = excluded.status, reason = excluded.reason, priority = excluded.priority, k = excluded.k, \
-            run = excluded.run, changed = excluded.changed, started = excluded.started, ended = excluded.ended, \
-            host = excluded.host, pid = excluded.pid, remote = excluded.remote, pack = excluded.pack, \
-            out_at = excluded.out_at, out_len = excluded.out_len, err_at = excluded.err_at, \
-            err_len = excluded.err_len, cpu_us = excluded.cpu_us, max_rss_kb = excluded.max_rss_kb, \
-            evidence = excluded.evidence, cancel_requested = excluded.cancel_requested, \
-            collected = excluded.collected, cleaned = excluded.cleaned"
-    );
-    UPSERT_RUNS =
-        "INSERT INTO run (batch, idx, state, cause, cause_arg, status, reason, k, run, changed, started, ended, host, \
-            pid, remote, pack, out_at, out_len, err_at, err_len, cpu_us, max_rss_kb, evidence, cancel_requested) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 8, \
-            value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15, \
-            value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22, \
-            value ->> 23, value ->> 24 \
-         FROM json_each(?1) WHERE true \
-         ON CONFLICT DO UPDATE SET state = excluded.state, cause = excluded.cause, cause_arg = excluded.cause_arg, \
-            status = excluded.status, reason = excluded.reason, k = excluded.k, changed = excluded.changed, \
-            started = excluded.started, ended = excluded.ended, host = excluded.host, pid = excluded.pid, \
-            remote = excluded.remote, pack = excluded.pack, out_at = excluded.out_at, out_len = excluded.out_len, \
-            err_at = excluded.err_at, err_len = excluded.err_len, cpu_us = excluded.cpu_us, \
-            max_rss_kb = excluded.max_rss_kb, evidence = excluded.evidence, \
-            cancel_requested = excluded.cancel_requested";
+    UPSERT_JOBS_1 = upsert_jobs!(row!());
+    UPSERT_JOBS_8 = upsert_jobs!(rows_8!());
+    UPSERT_JOBS_64 = upsert_jobs!(rows_64!());
+    UPSERT_RUNS_1 = upsert_runs!(row!());
+    UPSERT_RUNS_8 = upsert_runs!(rows_8!());
+    UPSERT_RUNS_64 = upsert_runs!(rows_64!());
     /// Differences to counts, by batch: an array of its id, nine counts and the rows.
     ADD_COUNTS =
         "UPDATE batch SET n0 = n0 + (c.value ->> 1), n1 = n1 + (c.value ->> 2), n2 = n2 + (c.value ->> 3), \
@@ -99,12 +164,12 @@ statements! {
          FROM json_each(?1) c WHERE batch.id = c.value ->> 0";
     /// The rows of a batch as ranges: neighbours have the same difference between index and row number.
     OCCUPIED =
-        "SELECT min(idx), max(idx) + 1 FROM ( \
+        together!("SELECT ", packed!("min(idx)", "max(idx) + 1"), " FROM ( \
             SELECT idx, idx - row_number() OVER (ORDER BY idx) AS island FROM job \
-            WHERE batch = ?1 AND idx >= ?2 AND idx < ?3) GROUP BY island";
+            WHERE batch = ?1 AND idx >= ?2 AND idx < ?3) GROUP BY island LIMIT -1");
     COUNT_ROWS_LIVE = concat!(
         "SELECT state, count(*) FROM job WHERE batch = ?1 AND state < 7 AND ?3 >> state & 1 \
-         AND idx IN (", rows_in_ranges!("j.state < 7"), ") GROUP BY state"
+         AND idx IN (", rows_in_ranges!("+j.state < 7"), ") GROUP BY state"
     );
     COUNT_LIVE = "SELECT state, count(*) FROM job WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1 GROUP BY state";
     INSERT_REST = insert_rest!(
@@ -170,13 +235,36 @@ pub(crate) async fn occupied(
     if !batch.has_rest() {
         return Ok(IndexSet::range(from, until.min(batch.count)));
     }
-    let rows = sqlx::query(OCCUPIED).bind(key(batch.id)).bind(from).bind(until).fetch_all(connection).await?;
-    Ok(rows.iter().map(range).collect::<Result<_, _>>()?)
+    let query = sqlx::query(OCCUPIED).bind(key(batch.id)).bind(from).bind(until);
+    Ok(ranges(&Packed::fetch(connection, query).await?)?)
 }
 
-/// A half-open range in the first two columns.
-pub(crate) fn range(row: &SqliteRow) -> Result<(u32, u32), sqlx::Error> {
-    Ok((row.try_get_unchecked(0)?, row.try_get_unchecked(1)?))
+/// Rows that are half-open ranges.
+pub(crate) fn ranges(rows: &Packed) -> Result<IndexSet, sqlx::Error> {
+    Ok(rows.read(|mut c| Ok((c.number()?, c.number()?)))?.into_iter().collect())
+}
+
+/// Writes rows with as few statements as there can be: of 64, of 8, of 1.
+pub(crate) async fn upsert(
+    connection: &mut SqliteConnection,
+    [many, some, one]: [&'static str; 3],
+    mut rows: &[&JobRow],
+) -> Result<(), Fault> {
+    while !rows.is_empty() {
+        let (sql, count) = match rows.len() {
+            64.. => (many, 64),
+            8.. => (some, 8),
+            _ => (one, 1),
+        };
+        let (now, later) = rows.split_at(count);
+        let mut query = sqlx::query(sql);
+        for row in now {
+            query = row.bind(query)?;
+        }
+        query.execute(&mut *connection).await?;
+        rows = later;
+    }
+    Ok(())
 }
 
 /// How many rows of each state there are among those that a statement counts.

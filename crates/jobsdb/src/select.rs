@@ -6,6 +6,7 @@ use cluster_core::{BatchId, IndexSet, JobState, Selector};
 use sqlx::{Row, SqliteConnection};
 
 use crate::batch::{BatchRow, batch_columns, get, mask};
+use crate::columns::{Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::open::Store;
@@ -37,12 +38,14 @@ statements! {
     IDS_BY_NAME = "SELECT id FROM batch WHERE name GLOB ?1";
     IDS_BY_SYSTEM = "SELECT id FROM batch WHERE system = ?1";
     JOBS_BY_META = "SELECT batch, idx FROM meta WHERE key = ?1 AND value = ?2 ORDER BY batch, idx";
-    WITH_FAILED = concat!("SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_failed WHERE n8 > 0");
-    WITH_SUCCEEDED = concat!("SELECT ", batch_columns!(), " FROM batch WHERE n7 > 0");
-    WITH_LIVE = concat!(
-        "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished WHERE count > n7 + n8 \
-         AND ((n0 > 0) | (n1 > 0) << 1 | (n2 > 0) << 2 | (n3 > 0) << 3 | (n4 > 0) << 4 | (n5 > 0) << 5 \
-            | (n6 > 0) << 6) & ?1 <> 0"
+    WITH_FAILED = together!(
+        "SELECT ", batch_columns!("''"), " FROM batch INDEXED BY batch_failed WHERE n8 > 0 LIMIT -1"
+    );
+    WITH_SUCCEEDED = together!("SELECT ", batch_columns!("''"), " FROM batch WHERE n7 > 0 LIMIT -1");
+    WITH_LIVE = together!(
+        "SELECT ", batch_columns!("''"), " FROM batch INDEXED BY batch_unfinished WHERE count > n7 + n8 \
+         AND ((n0 > 0) | ((n1 > 0) << 1) | ((n2 > 0) << 2) | ((n3 > 0) << 3) | ((n4 > 0) << 4) | ((n5 > 0) << 5) \
+            | ((n6 > 0) << 6)) & ?1 <> 0 LIMIT -1"
     );
 }
 
@@ -151,8 +154,7 @@ async fn with_state(
         JobState::Succeeded => sqlx::query(WITH_SUCCEEDED),
         _ => sqlx::query(WITH_LIVE).bind(mask(&[state])),
     };
-    for row in &query.fetch_all(&mut *connection).await? {
-        let batch = BatchRow::read(row)?;
+    for batch in Packed::fetch(connection, query).await?.read(BatchRow::read)? {
         if batch.count_of(state) == u64::from(batch.count) {
             add(selected, batch.id, None);
         } else {

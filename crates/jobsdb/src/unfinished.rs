@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use cluster_core::{BatchId, IndexSet, JobIndex, JobState, RemoteId, RunNumber, SubmissionNumber, Timestamp};
 
 use crate::batch::{BatchRow, batch_columns, key};
-use crate::columns::Columns;
+use crate::columns::{Columns, Packed, packed, together};
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::range_ops::UNSTARTED;
@@ -82,30 +82,35 @@ macro_rules! page {
 }
 
 statements! {
-    UNFINISHED_BATCHES = concat!(
+    UNFINISHED_BATCHES = together!(
         "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished \
          WHERE scheduler = ?1 AND id > ?2 AND count > n7 + n8 ORDER BY id LIMIT ?3"
     );
-    UNSTARTED_ROWS = concat!(
-        "SELECT batch, state, k, run, priority, cancel_requested, min(idx), max(idx) + 1 FROM ( \
+    UNSTARTED_ROWS = together!(
+        "SELECT ",
+        packed!("batch", "state", "k", "run", "priority", "cancel_requested", "min(idx)", "max(idx) + 1"),
+        " FROM ( \
             SELECT j.batch, j.state, j.k, j.run, j.priority, j.cancel_requested, j.idx, j.idx - row_number() OVER ( \
                 PARTITION BY j.batch, j.state, j.k, j.run, j.priority, j.cancel_requested ORDER BY j.idx) AS island \
             FROM ", page!(), " CROSS JOIN job j ON j.batch = p.id AND j.state < 7 AND j.state < 4) \
-         GROUP BY batch, state, k, run, priority, cancel_requested, island ORDER BY batch, min(idx)"
+         GROUP BY batch, state, k, run, priority, cancel_requested, island ORDER BY batch, min(idx) LIMIT -1"
     );
-    STARTED_ROWS = concat!(
-        "SELECT j.batch, j.idx, j.state, j.k, j.run, j.priority, j.started, j.host, j.pid, j.remote, \
-            j.cancel_requested \
-         FROM ", page!(), " CROSS JOIN job j ON j.batch = p.id AND j.state < 7 AND j.state >= 4 \
-         ORDER BY j.batch, j.idx"
+    STARTED_ROWS = together!(
+        "SELECT ",
+        packed!(
+            "j.batch", "j.idx", "j.state", "j.k", "j.run", "j.priority", "j.started", "json_quote(j.host)", "j.pid",
+            "json_quote(j.remote)", "j.cancel_requested"
+        ),
+        " FROM ", page!(), " CROSS JOIN job j ON j.batch = p.id AND j.state < 7 AND j.state >= 4 \
+         ORDER BY j.batch, j.idx LIMIT -1"
     );
     // Only where some jobs have a row and the others have not started is it to be known which.
-    OCCUPIED_ROWS = concat!(
-        "SELECT batch, min(idx), max(idx) + 1 FROM ( \
+    OCCUPIED_ROWS = together!(
+        "SELECT ", packed!("batch", "min(idx)", "max(idx) + 1"), " FROM ( \
             SELECT j.batch, j.idx, j.idx - row_number() OVER (PARTITION BY j.batch ORDER BY j.idx) AS island \
             FROM ", page!(), " CROSS JOIN batch b ON b.id = p.id AND b.rows > 0 AND b.rows < b.count AND b.state < 4 \
             CROSS JOIN job j ON j.batch = b.id) \
-         GROUP BY batch, island"
+         GROUP BY batch, island LIMIT -1"
     );
 }
 
@@ -133,7 +138,7 @@ impl Store {
         };
         self.snapshot("list unfinished jobs of", async |connection| {
             let mut batches = Vec::new();
-            for row in &query(UNFINISHED_BATCHES).fetch_all(&mut *connection).await? {
+            for row in Packed::fetch(connection, query(UNFINISHED_BATCHES)).await?.rows() {
                 batches.push(UnfinishedBatch {
                     batch: BatchRow::read(row)?,
                     unstarted: Vec::new(),
@@ -148,21 +153,18 @@ impl Store {
                 batches.iter().enumerate().map(|(place, entry)| (entry.batch.id.0, place)).collect();
 
             let mut occupied: HashMap<u64, Vec<(u32, u32)>> = HashMap::new();
-            for row in &query(OCCUPIED_ROWS).fetch_all(&mut *connection).await? {
-                let mut c = Columns::new(row);
+            for mut c in Packed::fetch(connection, query(OCCUPIED_ROWS)).await?.rows() {
                 occupied.entry(c.number()?).or_default().push((c.number()?, c.number()?));
             }
             for entry in &mut batches {
                 let rows = occupied.remove(&entry.batch.id.0).unwrap_or_default();
                 entry.add_rest(&rows.into_iter().collect());
             }
-            for row in &query(UNSTARTED_ROWS).fetch_all(&mut *connection).await? {
-                let mut c = Columns::new(row);
+            for mut c in Packed::fetch(connection, query(UNSTARTED_ROWS)).await?.rows() {
                 let Some(&place) = place.get(&c.number()?) else { continue };
                 batches[place].add_range(&mut c)?;
             }
-            for row in &query(STARTED_ROWS).fetch_all(&mut *connection).await? {
-                let mut c = Columns::new(row);
+            for mut c in Packed::fetch(connection, query(STARTED_ROWS)).await?.rows() {
                 let Some(&place) = place.get(&c.number()?) else { continue };
                 batches[place].started.push(StartedJob {
                     index: c.number()?,

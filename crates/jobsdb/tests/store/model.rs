@@ -32,7 +32,7 @@ struct Job {
     cancel_requested: Option<i64>,
     collected: Option<i64>,
     cleaned: Option<i64>,
-    earlier: BTreeMap<RunNumber, (JobState, Option<Cause>, Option<i64>, Option<String>)>,
+    earlier: BTreeMap<RunNumber, Job>,
 }
 
 #[derive(Debug, Clone)]
@@ -237,26 +237,26 @@ impl Job {
         true
     }
 
+    fn has_begun(&self) -> bool {
+        self.started.is_some() || self.state.is_end() || matches!(self.state, Running | Suspended)
+    }
+
     fn next_run(&mut self, run: RunNumber, k: SubmissionNumber, state: JobState, at: i64) {
         let mut next = Self::new(state, self.priority, at);
         (next.run, next.k, next.earlier) = (run, k, std::mem::take(&mut self.earlier));
-        if self.started.is_some() || self.state.is_end() || matches!(self.state, Running | Suspended) {
-            next.earlier.insert(self.run, (self.state, self.cause, self.ended, self.host.clone()));
-        }
-        *self = next;
+        let over = std::mem::replace(self, next);
+        self.earlier.insert(over.run, over);
     }
 
     fn take(&mut self, change: &JobChange) {
         if change.run < self.run {
-            // Of an earlier run only the state is compared: the same rules hold for it.
-            let mut old = Self::new(Created, 0, i64::MIN);
-            old.run = change.run;
-            if let Some((state, cause, ended, host)) = self.earlier.get(&change.run).cloned() {
-                (old.state, old.cause, old.ended, old.host) = (state, cause, ended, host);
-                old.changed = ended.unwrap_or(i64::MIN);
-            }
+            let mut old = self.earlier.remove(&change.run).unwrap_or_else(|| {
+                let mut old = Self::new(Created, 0, i64::MIN);
+                (old.run, old.k) = (change.run, change.k);
+                old
+            });
             old.take(change);
-            self.earlier.insert(change.run, (old.state, old.cause, old.ended, old.host));
+            self.earlier.insert(change.run, old);
             return;
         }
         if change.run > self.run {
@@ -271,11 +271,18 @@ impl Job {
             (false, true) => true,
             (true, true) => later,
             (false, false) if matches!(self.state, Running | Suspended) && new_waits => false,
-            (false, false) if self.waits() && new_started => true,
+            (false, false) if self.waits() && new_started && self.started.is_none() => true,
             (false, false) => later,
         };
+        let new_certain = certain(change.state, change.cause);
+        if !certain(self.state, self.cause) && !new_certain {
+            self.changed = self.changed.max(change.at.0);
+        } else if wins {
+            self.changed = change.at.0;
+        }
+        let started = change.started.map(|t| t.0).or(new_started.then_some(change.at.0));
         if !wins {
-            self.started = self.started.or(change.started.map(|t| t.0));
+            self.started = self.started.or(started);
             self.host = self.host.take().or(change.host.clone());
             self.pid = self.pid.or(change.pid);
             self.remote = self.remote.take().or(change.remote.clone().map(|r| r.0));
@@ -284,7 +291,6 @@ impl Job {
             return;
         }
         self.state = change.state;
-        self.changed = change.at.0;
         self.k = change.k;
         self.reason.clone_from(&change.reason);
         self.started = change.started.map(|t| t.0).or(self.started).or(new_started.then_some(change.at.0));
@@ -323,7 +329,9 @@ impl Model {
     fn run(&mut self, store: &mut Store, op: &Op, now: i64) -> Result<(), TestCaseError> {
         let time = Timestamp(now);
         match op {
-            Op::Accept { tag, count, state, priority } => self.accept(store, *tag, *count, *state, *priority, time)?,
+            Op::Accept { tag, count, state, priority } => {
+                self.accept(store, *tag, *count, *state, *priority, time)?
+            }
             Op::Apply(changes) => {
                 let changes: Vec<_> = changes.iter().map(Change::to_change).collect();
                 store.apply(&changes).unwrap();
@@ -381,7 +389,9 @@ impl Model {
                 });
                 prop_assert_eq!(result.is_ok(), n.is_some());
             }
-            Op::Resubmit { batch, jobs, tag, state } => self.resubmit(store, *batch, jobs, *tag, *state, time)?,
+            Op::Resubmit { batch, jobs, tag, state } => {
+                self.resubmit(store, *batch, jobs, *tag, *state, time)?
+            }
         }
         Ok(())
     }
@@ -500,7 +510,9 @@ impl Model {
     }
 
     fn compare_pages(&self, store: &mut Store, place: usize, batch: &Batch) -> Result<(), TestCaseError> {
-        for states in [None, Some(vec![Failed]), Some(vec![Queued, Running]), Some(vec![Held, Succeeded, Failed])] {
+        for states in
+            [None, Some(vec![Failed]), Some(vec![Queued, Running]), Some(vec![Held, Succeeded, Failed])]
+        {
             let expected: Vec<(u32, Job)> = (0u32..)
                 .zip(&batch.jobs)
                 .filter(|(_, job)| states.as_ref().is_none_or(|states| states.contains(&job.state)))
@@ -521,16 +533,22 @@ impl Model {
             let one = JobId { batch: id(place), index: i };
             let expected = Job { earlier: BTreeMap::new(), ..job.clone() };
             prop_assert_eq!(Job::of(&store.job(one).unwrap().unwrap()), expected);
-            let runs: BTreeMap<_, _> = store
-                .runs(one)
-                .unwrap()
-                .into_iter()
-                .map(|r| (r.run, (r.state, r.cause, r.ended.map(|t| t.0))))
-                .filter(|(run, _)| *run < job.run)
-                .collect();
-            let known: BTreeMap<_, _> =
-                job.earlier.iter().map(|(run, (state, cause, ended, _))| (*run, (*state, *cause, *ended))).collect();
-            prop_assert_eq!(runs.keys().collect::<Vec<_>>(), known.keys().collect::<Vec<_>>());
+            let known = job.earlier.values().chain([job]).filter(|job| job.has_begun());
+            let known: Vec<_> = known.collect();
+            let runs = store.runs(one).unwrap();
+            prop_assert_eq!(runs.len(), known.len());
+            for (run, job) in runs.into_iter().zip(known) {
+                prop_assert_eq!(
+                    (run.run, run.k, run.state, run.cause),
+                    (job.run, job.k, job.state, job.cause)
+                );
+                prop_assert_eq!((run.status, &run.reason, &run.host), (job.status, &job.reason, &job.host));
+                prop_assert_eq!((run.pid, run.output, run.usage), (job.pid, job.output, job.usage));
+                prop_assert_eq!(run.remote.map(|remote| remote.0), job.remote.clone());
+                prop_assert_eq!(run.started.map(|t| t.0), job.started);
+                prop_assert_eq!(run.ended.map(|t| t.0), job.ended);
+                prop_assert_eq!(run.cancel_requested.map(|t| t.0), job.cancel_requested);
+            }
         }
         Ok(())
     }
