@@ -38,10 +38,14 @@ impl Control {
         self.bare.store(bare, Ordering::SeqCst);
     }
 
-    /// The signal asked for since the last call.
+    /// The signal asked for since the last call. Costs no system call.
     pub(crate) fn take(&self) -> Option<i32> {
-        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
         Some(self.asked.swap(0, Ordering::SeqCst)).filter(|&signal| signal != 0)
+    }
+
+    /// Stops the ringing.
+    pub(crate) fn silence(&self) {
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
     }
 }
 

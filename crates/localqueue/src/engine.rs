@@ -367,6 +367,7 @@ impl Shared {
             state = self.lock();
             if self.settle(&mut state, start, ok) {
                 drop(state);
+                live.tidy();
                 root.batch_over();
                 state = self.lock();
             }

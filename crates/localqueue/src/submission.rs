@@ -1,7 +1,8 @@
 //! What the engine has to know of a submission to start its jobs.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{CStr, OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,6 +13,7 @@ use cluster_core::{BatchId, JobIndex, OutputMode, SubmissionNumber};
 
 use crate::event::Event;
 use crate::pack::Pack;
+use crate::sys::EnvBlock;
 
 /// What holds for all jobs of a submission.
 #[derive(Debug, Clone)]
@@ -102,8 +104,10 @@ pub(crate) struct Live {
     pack: OnceLock<Pack>,
     pace: Mutex<Pace>,
     made_shard: Mutex<Option<u32>>,
+    env: OnceLock<EnvBlock>,
+    stdin: OnceLock<File>,
     /// The program that a first word was found to be.
-    pub(crate) program: Mutex<Option<(OsString, PathBuf)>>,
+    pub(crate) program: Mutex<Option<(OsString, Arc<CStr>)>>,
 }
 
 impl Live {
@@ -113,6 +117,8 @@ impl Live {
             pack: OnceLock::new(),
             pace: Mutex::default(),
             made_shard: Mutex::default(),
+            env: OnceLock::new(),
+            stdin: OnceLock::new(),
             program: Mutex::default(),
         }
     }
@@ -134,6 +140,29 @@ impl Live {
         let opened = Pack::open(&settings.dir.join(format!("{}.pack", settings.k)))?;
         // Of two that open it at once one is used: an offset is given out by one counter alone.
         Ok(self.pack.get_or_init(|| opened))
+    }
+
+    /// The environment of its bare jobs, without what differs from job to job.
+    pub(crate) fn env(&self, settings: &Settings, batch: BatchId) -> &EnvBlock {
+        self.env.get_or_init(|| {
+            let batch = OsString::from(batch.to_string());
+            let own = [
+                (OsStr::new("PWD"), settings.cwd.as_os_str()),
+                (OsStr::new("CLUSTER_ROOT"), settings.root.as_os_str()),
+                (OsStr::new("CLUSTER_BATCH_ID"), &batch),
+            ];
+            let given = settings.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+            EnvBlock::new(given.chain(own))
+        })
+    }
+
+    /// `/dev/null`, opened once: as standard input all jobs can share it.
+    pub(crate) fn null(&self) -> io::Result<&File> {
+        if let Some(null) = self.stdin.get() {
+            return Ok(null);
+        }
+        let null = File::open("/dev/null")?;
+        Ok(self.stdin.get_or_init(|| null))
     }
 
     /// Whether the next job may be started bare.
@@ -160,6 +189,15 @@ impl Live {
     /// A bare job turned out slow: the next ones have to show again that they are fast.
     pub(crate) fn turn_back(&self) {
         *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = Pace::default();
+    }
+
+    /// Its last job is over: what job.sh itself might have said is kept only where it said something.
+    pub(crate) fn tidy(&self) {
+        let Some(source) = self.source.get() else { return };
+        let log = crate::launch::sched_log(source.settings());
+        if log.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            let _ = std::fs::remove_file(log);
+        }
     }
 
     /// The directory of a job's files, made where it is not there.

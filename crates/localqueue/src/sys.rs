@@ -1,7 +1,10 @@
 //! The few system calls that no safe crate offers. All `unsafe` of this crate is here.
 
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use cluster_core::ExitStatus;
 
@@ -64,4 +67,94 @@ pub(crate) fn boot_micros() -> u64 {
 /// Clock ticks a second in `/proc/<pid>/stat`.
 pub(crate) fn ticks_per_second() -> u64 {
     rustix::param::clock_ticks_per_second()
+}
+
+/// The environment of a submission's jobs, made once: each job adds its own few variables.
+#[derive(Debug)]
+pub(crate) struct EnvBlock {
+    variables: Vec<CString>,
+}
+
+impl EnvBlock {
+    /// `NAME=VALUE` for each; one with a NUL in it cannot be in an environment and is left out.
+    pub(crate) fn new<'a>(variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>) -> Self {
+        let joined = variables.into_iter().filter_map(|(name, value)| {
+            let mut text = name.as_bytes().to_vec();
+            text.push(b'=');
+            text.extend_from_slice(value.as_bytes());
+            CString::new(text).ok()
+        });
+        Self { variables: joined.collect() }
+    }
+}
+
+/// A program, its words, its environment and its three first descriptors.
+pub(crate) struct Spawn<'a> {
+    pub(crate) program: &'a CStr,
+    pub(crate) words: &'a [CString],
+    pub(crate) env: &'a EnvBlock,
+    pub(crate) own_env: &'a [CString],
+    pub(crate) stdio: [BorrowedFd<'a>; 3],
+}
+
+/// Starts a process as the leader of a new group, with SIGPIPE as a program expects it and no signal
+/// blocked. Goes by `posix_spawn`, as the standard library does, but with the environment made once: for
+/// short jobs building it anew is a third of our own time.
+///
+/// # Errors
+/// What `execve` says.
+pub(crate) fn spawn(spawn: &Spawn<'_>) -> io::Result<u32> {
+    let mut argv: Vec<*mut libc::c_char> = spawn.words.iter().map(|word| word.as_ptr().cast_mut()).collect();
+    argv.push(std::ptr::null_mut());
+    let variables = spawn.env.variables.iter().chain(spawn.own_env);
+    let mut envp: Vec<*mut libc::c_char> = variables.map(|variable| variable.as_ptr().cast_mut()).collect();
+    envp.push(std::ptr::null_mut());
+    let check = |code: libc::c_int| if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
+
+    let mut actions = MaybeUninit::<libc::posix_spawn_file_actions_t>::uninit();
+    let mut attributes = MaybeUninit::<libc::posix_spawnattr_t>::uninit();
+    // SAFETY: both objects are initialised here before any other use, and destroyed below on every way out.
+    unsafe {
+        check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
+        if let Err(error) = check(libc::posix_spawnattr_init(attributes.as_mut_ptr())) {
+            libc::posix_spawn_file_actions_destroy(actions.as_mut_ptr());
+            return Err(error);
+        }
+    }
+    let mut pid = 0;
+    let mut start = || {
+        let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `actions` and `attributes` are initialised; `signals` is by `sigemptyset` before it is
+        // read; the pointers in `argv` and `envp` are to NUL-ended strings that live until after the call,
+        // and both lists end with a null pointer; the kernel only reads them.
+        unsafe {
+            for (target, fd) in spawn.stdio.iter().enumerate() {
+                let target = target as libc::c_int;
+                check(libc::posix_spawn_file_actions_adddup2(actions.as_mut_ptr(), fd.as_raw_fd(), target))?;
+            }
+            libc::sigemptyset(signals.as_mut_ptr());
+            check(libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), signals.as_ptr()))?;
+            libc::sigaddset(signals.as_mut_ptr(), libc::SIGPIPE);
+            check(libc::posix_spawnattr_setsigdefault(attributes.as_mut_ptr(), signals.as_ptr()))?;
+            check(libc::posix_spawnattr_setpgroup(attributes.as_mut_ptr(), 0))?;
+            let flags =
+                libc::POSIX_SPAWN_SETPGROUP | libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK;
+            check(libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags as libc::c_short))?;
+            check(libc::posix_spawn(
+                &raw mut pid,
+                spawn.program.as_ptr(),
+                actions.as_ptr(),
+                attributes.as_ptr(),
+                argv.as_ptr(),
+                envp.as_ptr(),
+            ))
+        }
+    };
+    let started = start();
+    // SAFETY: both were initialised above and are not used after this.
+    unsafe {
+        libc::posix_spawnattr_destroy(attributes.as_mut_ptr());
+        libc::posix_spawn_file_actions_destroy(actions.as_mut_ptr());
+    }
+    started.map(|()| pid as u32)
 }

@@ -1,13 +1,12 @@
 //! A job started bare: its words go to the kernel as they are, its output into pipes of ours.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cluster_core::{ExitStatus, OutputMode};
@@ -21,6 +20,7 @@ use super::{Finished, Job, Source, Watched, output_files};
 use crate::event::StreamPlace;
 use crate::slot_table::StartedBy;
 use crate::submission::Settings;
+use crate::sys::{self, Spawn};
 
 pub(crate) fn run(job: &mut Job<'_>, source: Source<'_>, settings: &Settings) -> Finished {
     let words = match source.words(job.start.index) {
@@ -43,7 +43,7 @@ fn packed(job: &mut Job<'_>, settings: &Settings, words: &[OsString]) -> io::Res
     let file = |suffix: &str| dir.join(format!("{}.{}.{suffix}", job.start.index, settings.k));
     let mut streams = [Stream::new(out_ours, file("out")), Stream::new(err_ours, file("err"))];
     let live = job.live;
-    let mut watched = match start(job, settings, words, [Stdio::from(out), Stdio::from(err)]) {
+    let mut watched = match start(job, settings, words, [out, err]) {
         Ok(pid) => watch(job, settings, pid, &mut streams, |streams| {
             // Others may want to follow it now, and no kill of ours shall take what it said so far.
             live.turn_back();
@@ -98,79 +98,72 @@ fn no_directory(settings: &Settings, error: &io::Error) -> Failure {
     Failure { code: 126, message: format!("cluster: cannot enter the working directory {cwd}: {error}\n") }
 }
 
-fn start(job: &mut Job<'_>, settings: &Settings, words: &[OsString], output: [Stdio; 2]) -> Result<Pid, Failure> {
+fn start(job: &mut Job<'_>, settings: &Settings, words: &[OsString], output: [OwnedFd; 2]) -> Result<Pid, Failure> {
     job.slot.enter(settings).map_err(|error| no_directory(settings, &error))?;
-    let (name, args) = words.split_first().ok_or_else(|| Failure {
+    let name = words.first().ok_or_else(|| Failure {
         code: 127,
         message: "cluster: the job has no command\n".to_owned(),
     })?;
+    let failed = |error: io::Error| refused(name, &error);
     let program = find(job, settings, name)?;
-    let [out, err] = output;
-    let stdin = match &settings.stdin {
-        None => Stdio::null(),
-        Some(path) => File::open(path).map(Stdio::from).map_err(|error| refused(name, &error))?,
+    let c_string = |text: &[u8]| CString::new(text).map_err(|_| failed(io::ErrorKind::InvalidInput.into()));
+    let mut argv = words.iter().map(|word| c_string(word.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    let opened = match &settings.stdin {
+        None => None,
+        Some(path) => Some(File::open(path).map_err(failed)?),
     };
-    let mut command = prepare(job, settings, &program, name, args);
-    command.stdin(stdin).stdout(out).stderr(err);
-    let child = spawn(&mut command).or_else(|error| {
+    let stdin = match &opened {
+        Some(file) => file,
+        None => job.live.null().map_err(failed)?,
+    };
+    let (batch, index, run) = (job.start.key.1, job.start.index, job.start.run);
+    let own_env = [
+        format!("CLUSTER_JOB_ID={batch}.{index}"),
+        format!("CLUSTER_JOB_INDEX={index}"),
+        format!("CLUSTER_RUN={run}"),
+    ];
+    let own_env = own_env.map(|text| CString::new(text).unwrap_or_default());
+    let env = job.live.env(settings, batch);
+    let stdio = [stdin.as_fd(), output[0].as_fd(), output[1].as_fd()];
+    let mut pid = patiently(&Spawn { program: &program, words: &argv, env, own_env: &own_env, stdio });
+    if pid.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOEXEC)) {
         // A script without `#!`: a shell would run it itself.
-        if error.raw_os_error() == Some(libc::ENOEXEC) {
-            let mut script = vec![program.clone().into_os_string()];
-            script.extend_from_slice(args);
-            let sh = OsStr::new("sh");
-            let mut command = prepare(job, settings, Path::new("/bin/sh"), sh, &script);
-            command.stdin(Stdio::null());
-            return spawn(&mut command);
-        }
-        Err(error)
-    });
-    let child = child.map_err(|error| {
+        argv[0] = program.as_ref().to_owned();
+        argv.insert(0, c"sh".to_owned());
+        pid = patiently(&Spawn { program: c"/bin/sh", words: &argv, env, own_env: &own_env, stdio });
+    }
+    let pid = pid.map_err(|error| {
         *job.live.program.lock().unwrap_or_else(PoisonError::into_inner) = None;
         refused(name, &error)
     })?;
-    job.note_process(StartedBy::Bare, child);
-    Pid::from_raw(child as i32).ok_or_else(|| refused(name, &io::ErrorKind::Other.into()))
+    job.note_process(StartedBy::Bare, pid);
+    Pid::from_raw(pid as i32).ok_or_else(|| failed(io::ErrorKind::Other.into()))
 }
 
 /// Tries again for a moment where the machine has no process or memory to give just now.
-fn spawn(command: &mut Command) -> io::Result<u32> {
+fn patiently(spawn: &Spawn<'_>) -> io::Result<u32> {
     let mut wait = Duration::from_millis(10);
     loop {
-        match command.spawn() {
-            // Dropping a `Child` neither kills nor reaps it: the watch does.
-            Ok(child) => return Ok(child.id()),
-            Err(error) => {
-                let passing = matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM));
-                if !passing || wait > Duration::from_secs(2) {
+        match sys::spawn(spawn) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM)) => {
+                if wait > Duration::from_secs(2) {
                     return Err(error);
                 }
             }
+            result => return result,
         }
         std::thread::sleep(wait);
         wait *= 2;
     }
 }
 
-#[allow(clippy::disallowed_methods)] // Jobs are what this crate starts.
-fn prepare(job: &Job<'_>, settings: &Settings, program: &Path, name: &OsStr, args: &[OsString]) -> Command {
-    let mut command = Command::new(program);
-    command.arg0(name).args(args).process_group(0).env_clear();
-    command.envs(settings.env.iter().map(|(name, value)| (name, value)));
-    let (batch, index) = (job.start.key.1, job.start.index);
-    command
-        .env("PWD", &settings.cwd)
-        .env("CLUSTER_ROOT", &settings.root)
-        .env("CLUSTER_BATCH_ID", batch.to_string())
-        .env("CLUSTER_JOB_ID", format!("{batch}.{index}"))
-        .env("CLUSTER_JOB_INDEX", index.to_string())
-        .env("CLUSTER_RUN", job.start.run.to_string());
-    command
-}
-
 /// The program of a first word, as `execvp` would find it in the job's own PATH.
-fn find(job: &Job<'_>, settings: &Settings, name: &OsStr) -> Result<PathBuf, Failure> {
+fn find(job: &Job<'_>, settings: &Settings, name: &OsStr) -> Result<Arc<CStr>, Failure> {
+    let c_path = |path: &[u8]| -> Result<Arc<CStr>, Failure> {
+        CString::new(path).map(Into::into).map_err(|_| refused(name, &io::ErrorKind::InvalidInput.into()))
+    };
     if name.as_bytes().contains(&b'/') {
-        return Ok(name.into());
+        return c_path(name.as_bytes());
     }
     let mut known = job.live.program.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((known, program)) = &*known
@@ -188,8 +181,9 @@ fn find(job: &Job<'_>, settings: &Settings, name: &OsStr) -> Result<PathBuf, Fai
             continue;
         }
         if rustix::fs::access(&candidate, Access::EXEC_OK).is_ok() {
-            *known = Some((name.to_owned(), candidate.clone()));
-            return Ok(candidate);
+            let program = c_path(candidate.as_os_str().as_bytes())?;
+            *known = Some((name.to_owned(), program.clone()));
+            return Ok(program);
         }
         denied = true;
     }

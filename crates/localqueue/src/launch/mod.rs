@@ -219,6 +219,6 @@ pub(crate) fn output_files(live: &Live, settings: &Settings, index: u32) -> io::
     Ok((dir.join(format!("{index}.{}.out", settings.k)), dir.join(format!("{index}.{}.err", settings.k))))
 }
 
-pub(crate) use script::end_record;
+pub(crate) use script::{end_record, sched_log};
 
 pub(crate) type Source<'a> = &'a dyn Submission;

@@ -13,6 +13,9 @@ use crate::sys;
 
 /// A job that runs this long is reported as running.
 const WORTH_REPORTING: Duration = Duration::from_millis(20);
+/// In this time the streams of a job are not looked at. A job that ends by then is drained at its end, and
+/// its closing streams wake nobody; one that has filled its pipes waits no longer than this for us.
+const NOT_LISTENING: Duration = Duration::from_millis(3);
 /// How often we look where the kernel has no pidfd (before Linux 5.3).
 const WITHOUT_PIDFD: Duration = Duration::from_millis(10);
 
@@ -51,7 +54,9 @@ pub(crate) fn watch(
             // Again and again, a second apart: a group that is just forking may miss one.
             kill_at = Some(end_group(pid, 9, now + Duration::from_secs(1)));
         }
+        let listening = age >= NOT_LISTENING;
         let next = [
+            (!listening && !streams.is_empty()).then(|| job.began + NOT_LISTENING),
             (!reported).then(|| job.began + WORTH_REPORTING),
             (!was_slow).then(|| job.began + SLOW),
             limit.filter(|_| !watched.timed_out),
@@ -59,7 +64,8 @@ pub(crate) fn watch(
             pidfd.is_none().then(|| now + WITHOUT_PIDFD),
         ];
         let wake = next.into_iter().flatten().min();
-        if wait(job, pidfd.as_ref(), streams, wake.map(|at| at.saturating_duration_since(now))) {
+        let heard = if listening { &mut *streams } else { &mut [] };
+        if wait(job, pidfd.as_ref(), heard, wake.map(|at| at.saturating_duration_since(now))) {
             break;
         }
         if pidfd.is_none() && has_ended(pid) {
@@ -101,6 +107,7 @@ fn wait(job: &mut Job<'_>, pidfd: Option<&OwnedFd>, streams: &mut [Stream], time
     // The bell first, then the process, then the streams that are open.
     let mut ready = [false; 2];
     let mut process = false;
+    let bell;
     {
         let mut fds = Vec::with_capacity(4);
         fds.push(PollFd::from_borrowed_fd(job.control.as_fd(), PollFlags::IN));
@@ -118,12 +125,16 @@ fn wait(job: &mut Job<'_>, pidfd: Option<&OwnedFd>, streams: &mut [Stream], time
         if poll(&mut fds, timeout.as_ref()).is_err() {
             return false;
         }
+        bell = !fds[0].revents().is_empty();
         if pidfd.is_some() {
             process = !fds[1].revents().is_empty();
         }
         for (place, fd) in fds[first..].iter().enumerate() {
             ready[open[place]] = !fd.revents().is_empty();
         }
+    }
+    if bell {
+        job.control.silence();
     }
     for (stream, ready) in streams.iter_mut().zip(ready) {
         if ready {

@@ -275,6 +275,9 @@ impl Watcher {
             if polled.is_ok() && !fds[0].revents().is_empty() {
                 return timed_out;
             }
+            if polled.is_ok() && !fds[1].revents().is_empty() {
+                self.control.silence();
+            }
             if let Some(signal) = self.control.take() {
                 let signal = Signal::from_named_raw(signal).unwrap_or(Signal::TERM);
                 kill_at = Some(self.signal(signal, Instant::now() + self.settings.grace));
