@@ -42,25 +42,32 @@ impl MigrateLock {
     }
 }
 
+/// The store's version and how many tables and indices there are.
+async fn found(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
+    const FOUND: &str = "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version";
+    let row = sqlx::query(FOUND).fetch_one(connection).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// Refuses what SQLite can read and is not ours, before anything is changed.
+pub(crate) async fn refuse_foreign(connection: &mut SqliteConnection, file: &Path) -> Result<(), Fault> {
+    let (version, tables) = found(connection).await?;
+    if version < 0 || version == 0 && tables > 0 {
+        let detail = "it is a database of another program".to_owned();
+        return Err(StoreError::Corrupt { file: file.to_owned(), detail }.into());
+    }
+    Ok(())
+}
+
 /// Runs what is missing, in one transaction.
 pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), Fault> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let row =
-        sqlx::query("SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version")
-            .fetch_one(&mut *transaction)
-            .await?;
-    let (found, tables): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    if found > VERSION {
-        return Err(newer(file, found).into());
+    // Another process may have been faster.
+    let (version, _) = found(&mut transaction).await?;
+    if version > VERSION {
+        return Err(newer(file, version).into());
     }
-    if found < 0 || found == 0 && tables > 0 {
-        return Err(StoreError::Corrupt {
-            file: file.to_owned(),
-            detail: "it is a database of another program".to_owned(),
-        }
-        .into());
-    }
-    for sql in MIGRATIONS.iter().copied().skip(found as usize) {
+    for sql in MIGRATIONS.iter().copied().skip(usize::try_from(version).unwrap_or(0)) {
         transaction.execute(sqlx::raw_sql(sql)).await?;
     }
     transaction.commit().await?;

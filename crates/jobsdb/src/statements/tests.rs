@@ -14,6 +14,7 @@ const MODULES: &[(&str, &[(&str, &str)])] = &[
     ("check", crate::check::STATEMENTS),
     ("export", crate::export::STATEMENTS),
     ("intake", crate::intake::STATEMENTS),
+    ("marks", crate::marks::STATEMENTS),
     ("meta", crate::meta::STATEMENTS),
     ("query", crate::query::STATEMENTS),
     ("range_ops", crate::range_ops::STATEMENTS),
@@ -63,7 +64,7 @@ fn no_statement_walks_a_table_without_a_reason() {
             match (scans, MAY_SCAN.iter().any(|(allowed, _)| allowed == name)) {
                 (true, false) => writeln!(bad, "{module}::{name} scans:\n  {}", plan.join("\n  ")).unwrap(),
                 (false, true) => {
-                    writeln!(bad, "{module}::{name} no longer scans: take it off the list").unwrap()
+                    writeln!(bad, "{module}::{name} no longer scans: take it off the list").unwrap();
                 }
                 _ => {}
             }

@@ -1,5 +1,8 @@
 //! The store as its callers see it.
 
+// Helpers of tests are tests, too; clippy only knows the functions.
+#![allow(clippy::unwrap_used)]
+
 mod concurrent;
 mod faults;
 mod model;

@@ -330,7 +330,7 @@ impl Model {
         let time = Timestamp(now);
         match op {
             Op::Accept { tag, count, state, priority } => {
-                self.accept(store, *tag, *count, *state, *priority, time)?
+                self.accept(store, *tag, *count, *state, *priority, time)?;
             }
             Op::Apply(changes) => {
                 let changes: Vec<_> = changes.iter().map(Change::to_change).collect();
@@ -390,7 +390,7 @@ impl Model {
                 prop_assert_eq!(result.is_ok(), n.is_some());
             }
             Op::Resubmit { batch, jobs, tag, state } => {
-                self.resubmit(store, *batch, jobs, *tag, *state, time)?
+                self.resubmit(store, *batch, jobs, *tag, *state, time)?;
             }
         }
         Ok(())
