@@ -63,4 +63,20 @@ pub(crate) enum Command {
     Retry(commands::retry::Args),
     /// Print or save the outputs of jobs, in the order of their inputs
     Get(commands::get::Args),
+    /// Remove the files of ended jobs; what the store knows of them stays
+    Clean(commands::tidy::Args),
+    /// Remove whole batches: their files and all that the store knows of them
+    Rm(commands::tidy::Args),
+    /// Remove batches that ended long ago, and what was left behind
+    Gc(commands::tidy::GcArgs),
+    /// Make a root for the jobs of a project
+    Init(commands::init::Args),
+    /// The runner, which starts jobs on this machine
+    Local(commands::local::Args),
+    /// The job store: check, export, unlock, path
+    Db(commands::db::Args),
+    /// Inside a job: who it is, and facts about it
+    Job(commands::job::Args),
+    /// Print what a shell needs to complete these commands
+    Completions(commands::completions::Args),
 }

@@ -1,17 +1,24 @@
 //! Removing what is no longer needed: never outside the root, never through links.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use cluster_core::{BatchId, IndexSet, Timestamp};
-use cluster_jobsdb::{BatchFilter, JobQuery, Selection, StoreError};
+use cluster_core::{BatchId, Dependency, IndexSet, JobState, Timestamp};
+use cluster_jobsdb::{BatchFilter, BatchRow, JobQuery, Selection, StoreError};
 
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::output::Stream;
 use crate::watch::LIVE;
+
+/// So many jobs are looked at at once.
+const PAGE: u32 = 2000;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// What was removed, or would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,25 +63,32 @@ impl Client {
         if force {
             return Ok(());
         }
-        let waiting = self.store()?.batches(&BatchFilter { unfinished: true, ..BatchFilter::default() }, None)?;
-        for other in waiting {
-            for dependency in other.spec()?.dependencies {
-                let meant = |selection: &&Selection| {
-                    let jobs = match (&selection.jobs, &dependency.jobs) {
-                        (Some(a), Some(b)) => !a.intersection(b).is_empty(),
-                        _ => true,
-                    };
-                    selection.batch == dependency.batch && jobs
+        for (other, dependency) in self.waited_for()? {
+            let meant = |selection: &&Selection| {
+                let jobs = match (&selection.jobs, &dependency.jobs) {
+                    (Some(a), Some(b)) => !a.intersection(b).is_empty(),
+                    _ => true,
                 };
-                if let Some(selection) = selected.iter().find(meant) {
-                    return Err(ClientError::Usage(format!(
-                        "batch {} waits for {}: wait for it, or remove it all the same with --force",
-                        other.id, selection.batch
-                    )));
-                }
+                selection.batch == dependency.batch && jobs
+            };
+            if let Some(Selection { batch, .. }) = selected.iter().find(meant) {
+                return Err(ClientError::Usage(format!(
+                    "batch {other} waits for {batch}: wait until it starts, or remove {batch} all the same with --force"
+                )));
             }
         }
         Ok(())
+    }
+
+    /// What batches wait for: those with jobs that have not started. The others have seen it.
+    fn waited_for(&mut self) -> Result<Vec<(BatchId, Dependency)>, ClientError> {
+        let states = [JobState::Created, JobState::Submitting, JobState::Queued, JobState::Held];
+        let filter = BatchFilter { unfinished: true, states: Some(states.to_vec()), ..BatchFilter::default() };
+        let mut all = Vec::new();
+        for batch in self.store()?.batches(&filter, None)? {
+            all.extend(batch.spec()?.dependencies.into_iter().map(|dependency| (batch.id, dependency)));
+        }
+        Ok(all)
     }
 
     /// Removes the files of ended jobs; what the store knows of them stays.
@@ -109,16 +123,22 @@ impl Client {
         dry: bool,
         removed: &mut Removed,
     ) -> Result<(), ClientError> {
-        let query = JobQuery { jobs: Some(jobs.clone()), limit: u32::MAX, ..JobQuery::default() };
-        for row in self.store()?.jobs(batch, &query)? {
-            for k in 0..=row.k {
-                for suffix in [Stream::Out.suffix(), Stream::Err.suffix(), "status"] {
-                    let path = self.layout().job_file(batch, row.id.index, k, suffix);
-                    removed.add(&path, dry).map_err(|e| ClientError::file("remove", &path, e))?;
+        let mut after = None;
+        loop {
+            // Page by page: a million jobs are never all in memory.
+            let query = JobQuery { jobs: Some(jobs.clone()), states: None, after, limit: PAGE };
+            let rows = self.store()?.jobs(batch, &query)?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.id.index);
+            for row in &rows {
+                for k in 0..=row.k {
+                    for suffix in [Stream::Out.suffix(), Stream::Err.suffix(), "status"] {
+                        let path = self.layout().job_file(batch, row.id.index, k, suffix);
+                        removed.add(&path, dry).map_err(|e| ClientError::file("remove", &path, e))?;
+                    }
                 }
             }
         }
-        Ok(())
     }
 
     /// Removes whole batches, files and all that the store knows of them.
@@ -141,45 +161,80 @@ impl Client {
         Ok(removed)
     }
 
-    /// Batches that ended longer ago than `age`, and what was left behind by submissions that never were:
-    /// directories without a batch, stages a day old.
+    /// Batches of which every job ended longer ago than `age` and for which nobody waits, and what was left
+    /// behind: directories without a batch, stages and event files a day old, events of that age that could
+    /// not be taken in.
     ///
     /// # Errors
     /// Where the store or a directory cannot be read.
-    pub fn garbage(&mut self, age: Duration) -> Result<(Vec<BatchId>, Vec<std::path::PathBuf>), ClientError> {
+    pub fn garbage(&mut self, age: Duration) -> Result<(Vec<BatchId>, Vec<PathBuf>), ClientError> {
         let now = Timestamp::now();
+        // The directories first: what is listed here and has no row afterwards was no batch just being made.
+        let jobs = entries(&self.layout().jobs())?;
         let all = self.store()?.batches(&BatchFilter::default(), None)?;
-        let old = |batch: &&cluster_jobsdb::BatchRow| {
-            batch.is_finished() && now.since(batch.changed.max(batch.created)) >= age
-        };
-        let batches = all.iter().filter(old).map(|batch| batch.id).collect();
-        let jobs = self.layout().jobs();
-        let mut left = Vec::new();
-        let entries = fs::read_dir(&jobs).map_err(|e| ClientError::file("read", &jobs, e))?;
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let stage = name.starts_with("new.") && is_older(&entry.path(), Duration::from_secs(86_400));
-            let orphan = name.parse().is_ok_and(|id| {
-                !all.iter().any(|batch| batch.id == BatchId(id)) && is_older(&entry.path(), Duration::from_secs(3600))
-            });
-            if stage || orphan {
-                left.push(entry.path());
+        let needed: HashSet<_> = self.waited_for()?.into_iter().map(|(_, needed)| needed.batch).collect();
+        let mut batches = Vec::new();
+        for row in all.iter().filter(|row| row.is_finished() && !needed.contains(&row.id)) {
+            if self.ended_before(row, now, age)? {
+                batches.push(row.id);
             }
         }
+        batches.sort_unstable();
+        let known: HashSet<_> = all.iter().map(|row| row.id.to_string()).collect();
+        let is_left = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let orphan = name.parse::<u64>().is_ok() && !known.contains(&*name) && is_older(path, HOUR);
+            orphan || (name.starts_with("new.") && is_older(path, DAY))
+        };
+        let mut left: Vec<_> = jobs.into_iter().filter(is_left).collect();
+        let events = self.layout().root().join("events");
+        for (dir, age) in [("tmp", DAY), ("bad", age)] {
+            left.extend(entries(&events.join(dir))?.into_iter().filter(|path| is_older(path, age)));
+        }
+        left.sort();
         Ok((batches, left))
     }
 
-    /// Removes directories that [`Self::garbage`] found.
+    /// Whether the newest end in a finished batch is that old. The batch's own row does not know: it speaks
+    /// of the jobs that have none.
+    fn ended_before(&mut self, batch: &BatchRow, now: Timestamp, age: Duration) -> Result<bool, ClientError> {
+        let is_old = |at: Timestamp| now.since(at) >= age;
+        if !is_old(batch.created) || !is_old(batch.changed) {
+            return Ok(false);
+        }
+        if batch.rows == 0 {
+            return Ok(true);
+        }
+        let mut after = None;
+        loop {
+            let rows = self.store()?.jobs(batch.id, &JobQuery { jobs: None, states: None, after, limit: PAGE })?;
+            let Some(last) = rows.last() else { return Ok(true) };
+            after = Some(last.id.index);
+            if !rows.iter().all(|row| is_old(row.changed) && row.ended.is_none_or(is_old)) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Removes files and directories that [`Self::garbage`] found.
     ///
     /// # Errors
     /// Where one cannot be removed.
-    pub fn remove_left(&self, left: &[std::path::PathBuf], dry: bool) -> Result<Removed, ClientError> {
+    pub fn remove_left(&self, left: &[PathBuf], dry: bool) -> Result<Removed, ClientError> {
         let mut removed = Removed::default();
         for path in left {
             removed.add(path, dry).map_err(|e| ClientError::file("remove", path, e))?;
         }
         Ok(removed)
+    }
+}
+
+/// What lies in a directory; nothing where there is none.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, ClientError> {
+    let list = || fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    match list() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(|e| ClientError::file("read", dir, e)),
     }
 }
 

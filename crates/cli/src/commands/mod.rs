@@ -1,8 +1,13 @@
 //! One file a command.
 
 pub(crate) mod attach;
+pub(crate) mod completions;
 pub(crate) mod control;
+pub(crate) mod db;
 pub(crate) mod get;
+pub(crate) mod init;
+pub(crate) mod job;
+pub(crate) mod local;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod map;
@@ -10,6 +15,7 @@ pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod submit;
+pub(crate) mod tidy;
 pub(crate) mod wait;
 
 use crate::args::{Args, Command};
@@ -18,8 +24,14 @@ use crate::exit::Exit;
 
 /// Does what was asked for.
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
+    let command = match args.command {
+        // These two work where there is no home, too.
+        Command::Completions(args) => return completions::run(&args),
+        Command::Init(init) => return init::run(args.common, &init),
+        command => command,
+    };
     let context = Context::new(args.common)?;
-    match args.command {
+    match command {
         Command::Run(args) => run::run(context, args),
         Command::Submit(args) => submit::run(context, args),
         Command::Map(args) => map::run(context, args),
@@ -33,5 +45,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Release(args) => control::release(context, &args),
         Command::Retry(args) => retry::run(context, args),
         Command::Get(args) => get::run(context, &args),
+        Command::Clean(args) => tidy::clean(context, &args),
+        Command::Rm(args) => tidy::rm(context, &args),
+        Command::Gc(args) => tidy::gc(context, &args),
+        Command::Local(args) => local::run(&context, &args),
+        Command::Db(args) => db::run(&context, &args),
+        Command::Job(args) => job::run(&context, &args),
+        // Done above.
+        Command::Init(_) | Command::Completions(_) => Ok(Exit::GOOD),
     }
 }

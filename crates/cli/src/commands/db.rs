@@ -1,0 +1,151 @@
+//! `cluster db`: the job store itself.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use cluster_core::ByteString;
+use cluster_jobsdb::{OpenOptions, Store, StoreError, unlock};
+use serde_json::json;
+
+use crate::commands::get::NewFile;
+use crate::commands::init::path_line;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output::{self, line, talk};
+
+/// The options of `db`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Look whether the store is in order; exit code 5 where it is not
+    Check,
+    /// Write the whole store as JSON lines; of a damaged one what can be read
+    Export {
+        /// Into this file, not to stdout
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        /// Overwrite the file
+        #[arg(long, requires = "to")]
+        force: bool,
+    },
+    /// Remove the lock that a dead process left on a network file system
+    Unlock {
+        /// Also one of another host, where nobody can look from here
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print where the store is
+    Path,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
+    match &args.what {
+        What::Check => check(context),
+        What::Export { to, force } => export(context, to.as_ref(), *force),
+        What::Unlock { force } => remove_lock(context, *force),
+        What::Path => path(context),
+    }
+}
+
+/// Opened to read alone: looking at a damaged store must not change it.
+fn open(context: &Context) -> Result<Store, StoreError> {
+    Store::open(&context.root, &OpenOptions { read_only: true, ..OpenOptions::default() })
+}
+
+fn check(context: &Context) -> anyhow::Result<Exit> {
+    let mut store = open(context)?;
+    let report = store.check()?;
+    if context.common.json {
+        output::json(&json!({
+            "v": 1,
+            "store": ByteString::from(store.file().to_owned()),
+            "sound": report.is_sound(),
+            "batches": report.batches,
+            "jobs": report.jobs,
+            "rows": report.rows,
+            "problems": report.problems,
+        }))?;
+    } else if report.is_sound() {
+        let (file, rows) = (store.file().display(), report.rows);
+        line(&format!("{file} is in order: {} batches, {} jobs ({rows} with a row)", report.batches, report.jobs))?;
+    } else {
+        report.problems.iter().try_for_each(|problem| line(problem))?;
+    }
+    if report.is_sound() {
+        return Ok(Exit::GOOD);
+    }
+    talk(&format!(
+        "cluster: the job store {} is not in order; nothing was changed. `cluster db export` writes what can still \
+         be read; then move the file away",
+        store.file().display()
+    ));
+    Ok(Exit::STORE)
+}
+
+fn export(context: &Context, to: Option<&PathBuf>, force: bool) -> anyhow::Result<Exit> {
+    let Some(path) = to else {
+        let mut store = open(context)?;
+        let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+        let done = store.export(&mut out);
+        // Also where something could not be read: what could be is the point of it.
+        out.flush()?;
+        done?;
+        return Ok(Exit::GOOD);
+    };
+    let path = context.cwd.join(path);
+    let file = NewFile::create(&path, force)?;
+    let mut store = open(context)?;
+    let mut out = BufWriter::with_capacity(64 << 10, file.file()?);
+    let done = store.export(&mut out);
+    out.flush()?;
+    out.get_ref().sync_all()?;
+    drop(out);
+    if done.as_ref().is_err_and(|error| !matches!(error, StoreError::Corrupt { .. } | StoreError::Decode { .. })) {
+        // A full disk and the like: half an export under the name of a whole one helps nobody.
+        done?;
+        return Ok(Exit::STORE);
+    }
+    file.finish()?;
+    if done.is_err() {
+        talk(&format!("cluster: {} has what could be read, and not all", path.display()));
+    }
+    done?;
+    Ok(Exit::GOOD)
+}
+
+fn remove_lock(context: &Context, force: bool) -> anyhow::Result<Exit> {
+    let report = unlock(&context.root, force)?;
+    if context.common.json {
+        output::json(&json!({
+            "v": 1,
+            "lock": ByteString::from(report.file),
+            "removed": report.removed.is_some(),
+            "holder": report.removed,
+        }))?;
+        return Ok(Exit::GOOD);
+    }
+    talk(&match report.removed {
+        Some(holder) => format!("removed {}, the lock of {holder}", report.file.display()),
+        None => format!("there is no lock {}: nothing to remove", report.file.display()),
+    });
+    Ok(Exit::GOOD)
+}
+
+fn path(context: &Context) -> anyhow::Result<Exit> {
+    let file = context.root.join("store.db");
+    let there = file.is_file();
+    if context.common.json {
+        output::json(&json!({ "v": 1, "store": ByteString::from(file), "there": there }))?;
+        return Ok(Exit::GOOD);
+    }
+    path_line(&file)?;
+    if !there && !context.common.quiet {
+        talk("cluster: it is not there yet: the first submission or `cluster init` makes it");
+    }
+    Ok(Exit::GOOD)
+}
