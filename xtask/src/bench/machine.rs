@@ -20,14 +20,16 @@ pub(crate) fn describe(dir: &Path) -> Machine {
     let memory = field(&read("/proc/meminfo"), "MemTotal")
         .and_then(|text| text.split(' ').next()?.parse::<u64>().ok())
         .map_or_else(|| "unknown".to_owned(), |kib| format!("{:.0} GiB", kib as f64 / f64::from(1 << 20)));
-    let filesystem = tool::read(Command::new("stat").args(["--file-system", "--format", "%T"]).arg(dir));
+    // Not `stat --file-system`, which knows all of ext2, ext3 and ext4 by one number.
+    let filesystem = tool::read(Command::new("df").arg("--output=fstype").arg(dir));
+    let filesystem = filesystem.unwrap_or_default().lines().last().unwrap_or("unknown").trim().to_owned();
     let rustc = tool::read(Command::new("rustc").arg("--version"));
     Machine(vec![
         ("CPU", model),
         ("cores", cores.to_string()),
         ("memory", memory),
         ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
-        ("file system", filesystem.unwrap_or_default().trim().to_owned()),
+        ("file system", filesystem),
         ("compiler", rustc.unwrap_or_default().trim().to_owned()),
         ("load before", read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()),
     ])

@@ -136,7 +136,9 @@ impl Drop for Bench {
 /// Measures, prints, and writes what was asked for.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     // Below the target directory: the same file system for all sides, and none that is only memory.
-    let dir = workspace.target.join("bench").join(std::process::id().to_string());
+    let all = workspace.target.join("bench");
+    remove_old(&all);
+    let dir = all.join(std::process::id().to_string());
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let dir = dir.canonicalize()?;
     let binary = dir.join("cluster");
@@ -180,6 +182,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         bail!("short of their mark: {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Removes what interrupted runs left; a runner whose directory is gone ends by itself.
+fn remove_old(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        if pid.is_some_and(|pid| !proc::is_alive(pid)) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Whether `only` means this row, or its group.

@@ -1,5 +1,6 @@
 //! What the kernel says of processes: CPU, memory, context switches.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -18,9 +19,13 @@ pub(crate) fn own_cpu() -> anyhow::Result<f64> {
     cpu(std::process::id())
 }
 
-/// Whether it is there and not only waiting to be reaped.
+/// Whether any thread of it still lives. The first may be a zombie while others hold files and locks.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    stat(pid).is_ok_and(|stat| stat.state != 'Z' && stat.state != 'X')
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    tasks.flatten().any(|task| {
+        let text = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        parse_stat(&text).is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
+    })
 }
 
 struct Stat {
@@ -66,14 +71,28 @@ fn kib(text: &str, key: &str) -> Option<f64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// How often the threads of a process went to sleep by themselves.
-pub(crate) fn voluntary_switches(pid: u32) -> anyhow::Result<u64> {
-    let mut total = 0;
+/// How often each thread of a process went to sleep by itself.
+pub(crate) type Switches = BTreeMap<String, u64>;
+
+/// See [`Switches`].
+pub(crate) fn voluntary_switches(pid: u32) -> anyhow::Result<Switches> {
+    let mut all = Switches::new();
     for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))? {
-        let status = fs::read_to_string(task?.path().join("status"))?;
-        total += kib(&status, "voluntary_ctxt_switches:").context("no count of context switches")? as u64;
+        let task = task?;
+        // A thread may end while we look.
+        let Ok(status) = fs::read_to_string(task.path().join("status")) else { continue };
+        let count = kib(&status, "voluntary_ctxt_switches:").context("no count of context switches")?;
+        all.insert(task.file_name().to_string_lossy().into_owned(), count as u64);
     }
-    Ok(total)
+    Ok(all)
+}
+
+/// What happened between two looks; a thread that ended must have been awake.
+pub(crate) fn switches_between(before: &Switches, after: &Switches) -> u64 {
+    let ended = before.keys().filter(|thread| !after.contains_key(*thread)).count() as u64;
+    let awake: u64 =
+        after.iter().map(|(thread, &now)| now - before.get(thread).copied().unwrap_or(0).min(now)).sum();
+    ended + awake
 }
 
 /// The runner that lives in `dir`.
@@ -113,6 +132,15 @@ mod tests {
         assert!(is_runner(line, Path::new("/q/a")));
         assert!(!is_runner(line, Path::new("/q")));
         assert!(!is_runner(b"vi\0__runner.rs\0/q/a\0", Path::new("/q/a")));
+    }
+
+    #[test]
+    fn threads_that_come_and_go_count_as_awake() {
+        let threads =
+            |all: &[(&str, u64)]| all.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        let before: Switches = threads(&[("1", 5), ("2", 7)]);
+        assert_eq!(switches_between(&before, &before), 0);
+        assert_eq!(switches_between(&before, &threads(&[("1", 6), ("3", 2)])), 4);
     }
 
     #[test]
