@@ -17,7 +17,7 @@ use cluster_options::config::{Config, discover};
 use crate::args::Common;
 use crate::exit::usage;
 use crate::output::talk;
-use crate::runner_process::{self, Start};
+use crate::runner_process::{self, Foreground, Start};
 
 /// See the [module](self).
 pub(crate) struct Context {
@@ -27,6 +27,7 @@ pub(crate) struct Context {
     pub(crate) root: PathBuf,
     pub(crate) client: Client,
     start: Start,
+    foreground: Option<Foreground>,
     pub(crate) common: Common,
 }
 
@@ -88,7 +89,7 @@ impl Context {
             user,
             terminal: terminal(),
         });
-        Ok(Self { env, config, cwd, root, client, start, common })
+        Ok(Self { env, config, cwd, root, client, start, foreground: None, common })
     }
 
     /// A variable that is set and not empty.
@@ -119,6 +120,19 @@ impl Context {
     /// What jobs may take: the runner's word where one runs, else the configuration's.
     pub(crate) fn limit(&self) -> Amount {
         self.client.status().ok().flatten().map_or(self.start.limit, |report| report.limit)
+    }
+
+    /// From here on jobs run inside this process, and end with it.
+    pub(crate) fn go_foreground(&mut self) -> anyhow::Result<()> {
+        let foreground = Foreground::start(&self.start)?;
+        self.client.use_runner(foreground.place().clone());
+        self.foreground = Some(foreground);
+        Ok(())
+    }
+
+    /// Whether they do.
+    pub(crate) fn is_foreground(&self) -> bool {
+        self.foreground.is_some()
     }
 
     /// How a runner is started from here.

@@ -7,16 +7,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cluster_client::local::Opener;
+use cluster_client::local::{Opener, Owner};
 use cluster_localqueue::capacity::Amount;
 use cluster_localqueue::launch::Processes;
-use cluster_localqueue::machine::{Identity, allowance};
-use cluster_localqueue::runner::{Place, Settings, run};
+use cluster_localqueue::machine::allowance;
+use cluster_localqueue::runner::protocol::{Reply, Request};
+use cluster_localqueue::runner::{ConnectError, Connection, Place, Settings, connect, run};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 
 /// The hidden first word of its command line.
 pub(crate) const COMMAND: &str = "__runner";
@@ -94,7 +97,7 @@ pub(crate) fn serve(words: &[OsString]) -> anyhow::Result<Exit> {
         idle_exit: Duration::from_millis(number(idle)?),
         lives_by: lives_by.to_string_lossy().into_owned(),
         launch: Box::new(Processes),
-        opener: Arc::new(Opener { machine: Identity::here().machine }),
+        opener: Arc::new(Opener { owner: Owner::runner() }),
     };
     run(settings, Word)?;
     Ok(Exit::GOOD)
@@ -119,5 +122,78 @@ impl Drop for Word {
         if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stdout(null);
         }
+    }
+}
+
+/// A runner inside this process: its jobs end with us.
+pub(crate) struct Foreground {
+    place: Place,
+    thread: Option<JoinHandle<()>>,
+    /// The cores that the user's runner leaves us.
+    _lease: Option<Connection>,
+}
+
+impl Foreground {
+    /// Starts it, over the cores that are free.
+    pub(crate) fn start(start: &Start) -> anyhow::Result<Self> {
+        let (lease, limit) = match connect(&start.place) {
+            Ok(mut runner) => match runner.ask(&Request::Lease(start.limit))? {
+                Reply::Leased(leased) => (Some(runner), leased),
+                Reply::Refused(refusal) => return Err(usage(format!("--foreground: {}", refusal.message))),
+                _ => anyhow::bail!("the runner gave an answer to another question"),
+            },
+            Err(ConnectError::NotRunning) => (None, start.limit),
+            Err(error) => return Err(error.into()),
+        };
+        start.place.ensure()?;
+        let place = Place::new(Some(start.place.dir().join(format!("foreground-{}", std::process::id()))));
+        let settings = Settings {
+            place: place.clone(),
+            limit,
+            machine: allowance(),
+            idle_exit: Duration::from_secs(u64::MAX / 4),
+            lives_by: "nothing: it is this process".to_owned(),
+            launch: Box::new(Processes),
+            opener: Arc::new(Opener { owner: Owner::this_process() }),
+        };
+        let (send, word) = channel();
+        let thread = std::thread::Builder::new().name("foreground".to_owned()).spawn(move || {
+            if let Err(error) = run(settings, Ready(send)) {
+                crate::output::talk(&format!("cluster: {error}"));
+            }
+        })?;
+        word.recv().context("the queue inside this process did not start")?;
+        Ok(Self { place, thread: Some(thread), _lease: lease })
+    }
+
+    /// Where it listens.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        if let Ok(mut runner) = connect(&self.place) {
+            let _ = runner.ask(&Request::Stop { wait: true });
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let _ = std::fs::remove_dir_all(self.place.dir());
+    }
+}
+
+/// Tells that the one word was said.
+struct Ready(Sender<()>);
+
+impl io::Write for Ready {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.send(());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -86,6 +86,12 @@ impl Client {
         &self.settings.place
     }
 
+    /// Talks to the runner at `place` from now on, and starts none.
+    pub fn use_runner(&mut self, place: Place) {
+        self.settings.place = place;
+        self.settings.launcher = None;
+    }
+
     /// The job store, opened at the first call; what jobs dropped into `events/new` is taken in then.
     ///
     /// # Errors

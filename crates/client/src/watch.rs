@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::client::{Client, Lender};
 use crate::error::ClientError;
+use crate::local::Owner;
 
 /// A connection on which the runner says which batches changed. Its descriptor can be polled with others.
 #[derive(Debug)]
@@ -166,9 +167,9 @@ impl Client {
 
     /// Whether some of these batches belong to another machine.
     fn is_elsewhere(&mut self, batches: &[BatchId]) -> Result<bool, ClientError> {
-        let here = cluster_localqueue::machine::Identity::here().machine;
+        let here = Owner::runner();
         for &batch in batches {
-            if self.batch(batch)?.owner.is_some_and(|owner| owner != here) {
+            if self.batch(batch)?.owner.is_some_and(|owner| !Owner::parse(&owner).is_of(&here)) {
                 return Ok(true);
             }
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// An amount of cores and memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Amount {
     /// Cores.
     pub cores: u32,

@@ -14,6 +14,7 @@ use crate::capacity::Amount;
 use crate::control::Control;
 use crate::event::{Ended, Event};
 use crate::launch::{Job, Launch, Slot};
+use crate::pins::Pins;
 use crate::queue::{BatchKey, Counts, Doomed, Happened, NewWork, Queue, RootId, Start};
 use crate::slot_table::SlotTable;
 use crate::submission::{Live, Root};
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     launch: Box<dyn Launch>,
     table: Option<SlotTable>,
     first_slot: usize,
+    pins: Pins,
 }
 
 /// See the [module](self).
@@ -85,8 +87,15 @@ impl Engine {
             slots: 0,
             closing: false,
         };
-        let shared =
-            Shared { state: Mutex::new(state), work: Condvar::new(), quiet: Condvar::new(), launch, table, first_slot };
+        let shared = Shared {
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            quiet: Condvar::new(),
+            launch,
+            table,
+            first_slot,
+            pins: Pins::new(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -190,6 +199,26 @@ impl Engine {
         state.queue.lend(need, lend);
         self.shared.wake(&mut state);
         true
+    }
+
+    /// Takes up to `most` of what is free out of use, for somebody who starts processes himself, until
+    /// `give_back`. `None` where no core is free.
+    pub fn lease(&self, most: Amount) -> Option<Amount> {
+        let mut state = self.lock();
+        let free = state.queue.capacity().saturating_sub(&state.queue.taken());
+        let leased = free.min(&most);
+        if leased.cores == 0 {
+            return None;
+        }
+        state.queue.lend(leased, false);
+        Some(leased)
+    }
+
+    /// The end of a lease.
+    pub fn give_back(&self, leased: Amount) {
+        let mut state = self.lock();
+        state.queue.lend(leased, true);
+        self.shared.wake(&mut state);
     }
 
     /// Changes what jobs may take; a lower limit stops no running job.
@@ -353,6 +382,7 @@ impl Shared {
                 control: &control,
                 slot: &mut slot,
                 table: self.table.as_ref(),
+                pins: &self.pins,
                 slots,
                 started: since,
                 began: Instant::now(),

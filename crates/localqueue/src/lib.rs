@@ -9,6 +9,7 @@ pub mod journal;
 pub mod launch;
 pub mod machine;
 pub mod pack;
+mod pins;
 pub mod pool;
 pub mod queue;
 pub mod runner;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use cluster_client::output::{Copier, Stream};
 use cluster_client::{Client, Watch};
 use cluster_core::{BatchId, IndexSet, JobId, JobIndex, JobState, Selector};
-use cluster_jobsdb::{BatchRow, JobQuery, JobRow};
+use cluster_jobsdb::{BatchRow, JobQuery, JobRow, Selection};
+use cluster_localqueue::runner::protocol::Action;
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -113,7 +114,14 @@ pub(crate) fn follow(
             if let Some(bar) = &bar {
                 bar.finish_and_clear();
             }
-            come_back(batch);
+            if context.is_foreground() {
+                talk(&format!("\ncluster: the jobs of batch {batch} end with this process"));
+                let all = [Selection { batch, jobs: None }];
+                context.client.act(Action::Cancel(15), &all)?;
+                context.client.wait_all(&[batch])?;
+            } else {
+                come_back(batch);
+            }
             return Ok(Exit::INTERRUPTED);
         }
         match &mut watch {

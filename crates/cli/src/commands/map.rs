@@ -26,8 +26,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     sources: SourceArgs,
     /// Return at once with the id
-    #[arg(long, short = 'd')]
+    #[arg(long, short = 'd', conflicts_with = "foreground")]
     detach: bool,
+    /// Run them inside this process, without the runner: they end with us
+    #[arg(long)]
+    foreground: bool,
     /// Print outputs as the jobs end, not in the order of the inputs
     #[arg(long)]
     unordered: bool,
@@ -40,7 +43,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
-    let Args { spec, sources, detach, unordered, sh, words } = args;
+    let Args { spec, sources, detach, foreground, unordered, sh, words } = args;
     if sh.is_none() && !words.is_empty() && !after_dashes(words.len()) {
         let line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         return Err(usage(format!("write -- before the command: -- {line}")));
@@ -52,6 +55,9 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         (_, Some(first)) => first.clone(),
     };
     submit::first_time(&context);
+    if foreground {
+        context.go_foreground()?;
+    }
     let mut stage = context.client.stage()?;
     let plan = sources.plan(&mut stage, &words, &context.cwd)?;
     let columns = InputReader::columns(&plan);

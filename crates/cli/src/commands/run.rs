@@ -27,8 +27,11 @@ pub(crate) struct Args {
     #[arg(long)]
     stdin: bool,
     /// Return at once with the id
-    #[arg(long, short = 'd')]
+    #[arg(long, short = 'd', conflicts_with = "foreground")]
     detach: bool,
+    /// Run it inside this process, without the runner: it ends with us
+    #[arg(long)]
+    foreground: bool,
     #[command(flatten)]
     what: WhatArgs,
 }
@@ -38,6 +41,9 @@ const OURS: Exit = Exit(125);
 
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let signals = Signals::watch()?;
+    if args.foreground {
+        context.go_foreground()?;
+    }
     let batch = match submit::one(&mut context, &args.spec, &args.what, args.stdin) {
         Ok(batch) => batch,
         Err(error) if args.detach => return Err(error),

@@ -18,21 +18,22 @@ use cluster_localqueue::runner::{
 };
 
 use super::files::write_new;
+use super::owner::Owner;
 use crate::layout::Layout;
 
 /// A root's store in the hands of the runner.
 pub struct LocalStore {
     store: Store,
     layout: Layout,
-    machine: String,
+    owner: Owner,
     host: String,
 }
 
 impl LocalStore {
-    /// `store`, whose local jobs belong to `machine`.
-    pub fn new(store: Store, layout: Layout, machine: String) -> Self {
+    /// `store`, whose local jobs belong to `owner`.
+    pub fn new(store: Store, layout: Layout, owner: Owner) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { store, layout, machine, host }
+        Self { store, layout, owner, host }
     }
 
     /// Gives the batch its directory, script and spec. Done again, it changes nothing.
@@ -98,7 +99,7 @@ impl LocalStore {
             state: if submit.hold { JobState::Held } else { JobState::Queued },
             user: submit.user.clone(),
             terminal: submit.terminal.clone(),
-            owner: Some(self.machine.clone()),
+            owner: Some(self.owner.to_string()),
             parent: submit.parent,
             at: Timestamp::now(),
             meta: submit.meta.clone(),
@@ -305,11 +306,21 @@ impl RootStore for LocalStore {
             let Some(last) = page.last() else { return Ok(all) };
             after = Some(last.batch.id);
             for unfinished in &page {
-                if unfinished.batch.owner.as_deref() != Some(&self.machine) {
+                let owner = unfinished.batch.owner.as_deref().map(Owner::parse);
+                // What a dead process ran itself is ours to settle.
+                let left = owner.as_ref().is_some_and(|owner| owner.is_of(&self.owner) && owner.is_gone());
+                if owner.as_ref() != Some(&self.owner) && !left {
                     continue;
                 }
                 let batch = &unfinished.batch;
-                self.unfinished_batch(batch, &unfinished.unstarted, &mut all, &unfinished.started).map_err(failed)?;
+                let mut unstarted = &unfinished.unstarted[..];
+                if left {
+                    let reason = "it was to end with the process that submitted it in the foreground".to_owned();
+                    let end = Unstarted::Ended { cause: Cause::Cancelled, reason: Some(reason) };
+                    self.store.set_unstarted(batch.id, None, &end, Timestamp::now()).map_err(failed)?;
+                    unstarted = &[];
+                }
+                self.unfinished_batch(batch, unstarted, &mut all, &unfinished.started).map_err(failed)?;
             }
         }
     }

@@ -15,6 +15,7 @@ use cluster_core::{Cause, ExitStatus, Timestamp};
 
 use crate::control::Control;
 use crate::event::{Ended, Event, StreamPlace, Usage};
+use crate::pins::Pins;
 use crate::queue::Start;
 use crate::slot_table::{Entry, SlotTable, StartedBy};
 use crate::submission::{Live, Root, Settings, Submission};
@@ -28,6 +29,7 @@ pub struct Job<'a> {
     pub(crate) control: &'a Control,
     pub(crate) slot: &'a mut Slot,
     pub(crate) table: Option<&'a SlotTable>,
+    pub(crate) pins: &'a Pins,
     /// Slots of the machine: with more of them more jobs must show that they are fast.
     pub(crate) slots: u32,
     pub(crate) started: Timestamp,
@@ -74,8 +76,11 @@ impl Launch for Processes {
         let settings = source.settings();
         let may = settings.direct && !settings.durable && job.slot.own_fs;
         let fast = settings.always_bare || (may && live.is_fast(job.slots));
+        // What the slot's thread starts is bound as it is.
+        let bound = if settings.pin { job.pins.bind(job.start.need.cores) } else { None };
         let finished =
             if fast { bare::run(job, &**source, settings) } else { script::run(job, &**source, settings) };
+        drop(bound);
         live.took(job.began.elapsed());
         finished
     }

@@ -119,6 +119,8 @@ pub enum Request {
         /// The root.
         root: ByteString,
     },
+    /// Leave me up to so much, until the connection ends: I start processes myself.
+    Lease(Amount),
     /// What do you do?
     Status,
     /// Use so much from now on.
@@ -156,6 +158,8 @@ pub enum Reply {
     Acted(u64),
     /// To `Watch`, at once and then with each commit: batches that changed.
     News(Vec<BatchId>),
+    /// To `Lease`: so much.
+    Leased(Amount),
     /// To `Status`.
     Status(Box<Report>),
     /// Done.

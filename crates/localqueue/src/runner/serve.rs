@@ -435,7 +435,9 @@ impl Runner {
                 self.begin_end();
                 Ok(Reply::Done)
             }
-            Request::Watch { .. } => Err(refusal(RefusalKind::Usage, "a watch has a connection of its own")),
+            Request::Watch { .. } | Request::Lease(_) => {
+                Err(refusal(RefusalKind::Usage, "this has a connection of its own"))
+            }
         };
         result.unwrap_or_else(Reply::Refused)
     }
@@ -502,6 +504,7 @@ async fn converse(runner: &Arc<Runner>, stream: &mut UnixStream) -> io::Result<(
         stream.read_exact(&mut text).await?;
         let reply = match serde_json::from_slice(&text) {
             Ok(Request::Watch { root, batches, lend }) => return watch(runner, stream, root, batches, lend).await,
+            Ok(Request::Lease(most)) => return lease(runner, stream, most).await,
             Ok(request) => runner.answer(request).await,
             Err(error) => Reply::Refused(refusal(RefusalKind::Usage, format!("not understood: {error}"))),
         };
@@ -532,6 +535,21 @@ async fn watch(
     if let Some((key, index)) = lent {
         runner.engine.lend(key, index, false);
     }
+    result
+}
+
+/// Cores that a client uses itself, until it leaves.
+async fn lease(runner: &Arc<Runner>, stream: &mut UnixStream, most: Amount) -> io::Result<()> {
+    let Some(leased) = runner.engine.lease(most) else {
+        let no = refusal(RefusalKind::TooLarge, "no core is free now: running jobs have them all");
+        return stream.write_all(&frame(&Reply::Refused(no))?).await;
+    };
+    let mut result = stream.write_all(&frame(&Reply::Leased(leased))?).await;
+    if result.is_ok() {
+        // Nothing more is said; the end of the connection is the end of the lease.
+        result = stream.read_exact(&mut [0]).await.map(drop);
+    }
+    runner.engine.give_back(leased);
     result
 }
 
