@@ -15,7 +15,7 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     place.time(&["map", "--range", "1-100", "--", "true"])?;
     place.expect_succeeded(100)?;
     let pid = place.running()?;
-    let settled = settle(pid)?;
+    std::thread::sleep(SETTLE);
     let before = proc::voluntary_switches(pid)?;
     std::thread::sleep(Duration::from_secs(seconds));
     let switches = proc::switches_between(&before, &proc::voluntary_switches(pid)?);
@@ -28,7 +28,7 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             &[switches as f64],
             Mark::AtMost(0.0),
         )
-        .note(format!("counted from {settled} s after the last job ended")),
+        .note(format!("counted from {} s after the last job ended", SETTLE.as_secs())),
         Row::value("idle.memory", "idle runner: Rss", "MiB", &[empty.rss], Mark::AtMost(15.0))
             .note(format!("Pss {:.1} MiB", empty.pss)),
     ];
@@ -37,24 +37,8 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Waits until the runner slept for three seconds: it may tidy up after the last job. Seconds that this took.
-fn settle(pid: u32) -> anyhow::Result<u32> {
-    let mut before = proc::voluntary_switches(pid)?;
-    let mut quiet = 0;
-    for second in 1..=MOST_TO_SETTLE {
-        std::thread::sleep(Duration::from_secs(1));
-        let now = proc::voluntary_switches(pid)?;
-        quiet = if proc::switches_between(&before, &now) == 0 { quiet + 1 } else { 0 };
-        if quiet == 3 {
-            return Ok(second);
-        }
-        before = now;
-    }
-    // Then it does not sleep, which is what the row will say.
-    Ok(MOST_TO_SETTLE)
-}
-
-const MOST_TO_SETTLE: u32 = 15;
+/// Idle is from here on. The threads that the last jobs needed end by themselves some seconds later, each once.
+const SETTLE: Duration = Duration::from_secs(15);
 
 fn memory(place: &Place) -> anyhow::Result<proc::Memory> {
     let pid = place.running()?;
