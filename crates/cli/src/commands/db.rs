@@ -3,8 +3,9 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use cluster_core::ByteString;
-use cluster_jobsdb::{OpenOptions, Store, StoreError, unlock};
+use cluster_jobsdb::{CheckReport, OpenOptions, Store, StoreError, unlock};
 use serde_json::json;
 
 use crate::commands::get::NewFile;
@@ -58,12 +59,17 @@ fn open(context: &Context) -> Result<Store, StoreError> {
 }
 
 fn check(context: &Context) -> anyhow::Result<Exit> {
-    let mut store = open(context)?;
-    let report = store.check()?;
+    let file = context.root.join("store.db");
+    let report = match open(context).and_then(|mut store| store.check()) {
+        Ok(report) => report,
+        // So damaged that it cannot even be looked through: the same answer, in the same form.
+        Err(StoreError::Corrupt { detail, .. }) => CheckReport { problems: vec![detail], ..CheckReport::default() },
+        Err(error) => return Err(error.into()),
+    };
     if context.common.json {
         output::json(&json!({
             "v": 1,
-            "store": ByteString::from(store.file().to_owned()),
+            "store": ByteString::from(file.clone()),
             "sound": report.is_sound(),
             "batches": report.batches,
             "jobs": report.jobs,
@@ -71,8 +77,8 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
             "problems": report.problems,
         }))?;
     } else if report.is_sound() {
-        let (file, rows) = (store.file().display(), report.rows);
-        line(&format!("{file} is in order: {} batches, {} jobs ({rows} with a row)", report.batches, report.jobs))?;
+        let CheckReport { batches, jobs, rows, .. } = report;
+        line(&format!("{} is in order: {batches} batches, {jobs} jobs ({rows} with a row)", file.display()))?;
     } else {
         report.problems.iter().try_for_each(|problem| line(problem))?;
     }
@@ -82,7 +88,7 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
     talk(&format!(
         "cluster: the job store {} is not in order; nothing was changed. `cluster db export` writes what can still \
          be read; then move the file away",
-        store.file().display()
+        file.display()
     ));
     Ok(Exit::STORE)
 }
@@ -93,7 +99,7 @@ fn export(context: &Context, to: Option<&PathBuf>, force: bool) -> anyhow::Resul
         let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
         let done = store.export(&mut out);
         // Also where something could not be read: what could be is the point of it.
-        out.flush()?;
+        out.flush().context("cannot write the export to stdout")?;
         done?;
         return Ok(Exit::GOOD);
     };
@@ -102,8 +108,8 @@ fn export(context: &Context, to: Option<&PathBuf>, force: bool) -> anyhow::Resul
     let mut store = open(context)?;
     let mut out = BufWriter::with_capacity(64 << 10, file.file()?);
     let done = store.export(&mut out);
-    out.flush()?;
-    out.get_ref().sync_all()?;
+    let written = out.flush().and_then(|()| out.get_ref().sync_all());
+    written.with_context(|| format!("cannot write {}", path.display()))?;
     drop(out);
     if done.as_ref().is_err_and(|error| !matches!(error, StoreError::Corrupt { .. } | StoreError::Decode { .. })) {
         // A full disk and the like: half an export under the name of a whole one helps nobody.

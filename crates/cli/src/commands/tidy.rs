@@ -210,7 +210,7 @@ fn finish(mut context: Context, items: &[Item], asking: &Asking, force: bool) ->
         }
     }
     if !quiet && !context.common.json {
-        talk(&format!("removed {}", amount(removed)));
+        talk(&format!("removed {}", words(batches(items), removed)));
     }
     Ok(Exit::GOOD)
 }
@@ -242,10 +242,6 @@ fn list(items: &[Item]) -> anyhow::Result<()> {
     table(&["ID", "NAME", "FILES", "SIZE", "PATH"], &items.iter().map(row).collect::<Vec<_>>())
 }
 
-fn amount(size: Removed) -> String {
-    format!("{} {} ({})", size.files, if size.files == 1 { "file" } else { "files" }, bytes(size.bytes))
-}
-
 /// What goes, in words.
 fn total(items: &[Item]) -> String {
     let mut size = Removed::default();
@@ -253,10 +249,20 @@ fn total(items: &[Item]) -> String {
         size.files += item.size.files;
         size.bytes += item.size.bytes;
     }
-    match items.iter().filter(|item| matches!(item.what, What::Batch(_))).count() {
-        0 => amount(size),
-        1 => format!("1 batch and {}", amount(size)),
-        n => format!("{n} batches and {}", amount(size)),
+    words(batches(items), size)
+}
+
+fn batches(items: &[Item]) -> usize {
+    items.iter().filter(|item| matches!(item.what, What::Batch(_))).count()
+}
+
+fn words(batches: usize, size: Removed) -> String {
+    let files = if size.files == 1 { "file" } else { "files" };
+    let files = format!("{} {files} ({})", size.files, bytes(size.bytes));
+    match batches {
+        0 => files,
+        1 => format!("1 batch and {files}"),
+        _ => format!("{batches} batches and {files}"),
     }
 }
 
