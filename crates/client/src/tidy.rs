@@ -83,7 +83,8 @@ impl Client {
     /// What batches wait for: those with jobs that have not started. The others have seen it.
     fn waited_for(&mut self) -> Result<Vec<(BatchId, Dependency)>, ClientError> {
         let states = [JobState::Created, JobState::Submitting, JobState::Queued, JobState::Held];
-        let filter = BatchFilter { unfinished: true, states: Some(states.to_vec()), ..BatchFilter::default() };
+        let filter =
+            BatchFilter { unfinished: true, states: Some(states.to_vec()), ..BatchFilter::default() };
         let mut all = Vec::new();
         for batch in self.store()?.batches(&filter, None)? {
             all.extend(batch.spec()?.dependencies.into_iter().map(|dependency| (batch.id, dependency)));
@@ -207,7 +208,8 @@ impl Client {
         }
         let mut after = None;
         loop {
-            let rows = self.store()?.jobs(batch.id, &JobQuery { jobs: None, states: None, after, limit: PAGE })?;
+            let rows =
+                self.store()?.jobs(batch.id, &JobQuery { jobs: None, states: None, after, limit: PAGE })?;
             let Some(last) = rows.last() else { return Ok(true) };
             after = Some(last.id.index);
             if !rows.iter().all(|row| is_old(row.changed) && row.ended.is_none_or(is_old)) {

@@ -9,9 +9,11 @@ use crate::exit::Exit;
 
 /// The options of `completions`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "bash: cluster completions bash > ~/.local/share/bash-completion/completions/cluster\n\
+#[command(
+    after_help = "bash: cluster completions bash > ~/.local/share/bash-completion/completions/cluster\n\
     zsh:  cluster completions zsh > a file _cluster in a directory of $fpath\n\
-    fish: cluster completions fish > ~/.config/fish/completions/cluster.fish")]
+    fish: cluster completions fish > ~/.config/fish/completions/cluster.fish"
+)]
 pub(crate) struct Args {
     /// The shell
     #[arg(value_enum)]

@@ -63,7 +63,9 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
     let report = match open(context).and_then(|mut store| store.check()) {
         Ok(report) => report,
         // So damaged that it cannot even be looked through: the same answer, in the same form.
-        Err(StoreError::Corrupt { detail, .. }) => CheckReport { problems: vec![detail], ..CheckReport::default() },
+        Err(StoreError::Corrupt { detail, .. }) => {
+            CheckReport { problems: vec![detail], ..CheckReport::default() }
+        }
         Err(error) => return Err(error.into()),
     };
     if context.common.json {
@@ -111,7 +113,10 @@ fn export(context: &Context, to: Option<&PathBuf>, force: bool) -> anyhow::Resul
     let written = out.flush().and_then(|()| out.get_ref().sync_all());
     written.with_context(|| format!("cannot write {}", path.display()))?;
     drop(out);
-    if done.as_ref().is_err_and(|error| !matches!(error, StoreError::Corrupt { .. } | StoreError::Decode { .. })) {
+    if done
+        .as_ref()
+        .is_err_and(|error| !matches!(error, StoreError::Corrupt { .. } | StoreError::Decode { .. }))
+    {
         // A full disk and the like: half an export under the name of a whole one helps nobody.
         done?;
         return Ok(Exit::STORE);

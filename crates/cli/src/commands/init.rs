@@ -57,7 +57,9 @@ pub(crate) fn path_line(path: &Path) -> anyhow::Result<()> {
 /// The root that is to be made.
 fn target(root: Option<PathBuf>, dir: Option<&Path>) -> anyhow::Result<PathBuf> {
     match (root, dir) {
-        (Some(_), Some(_)) => Err(usage("--root names the root itself and DIR the directory around it: give one")),
+        (Some(_), Some(_)) => {
+            Err(usage("--root names the root itself and DIR the directory around it: give one"))
+        }
         (Some(root), None) => Ok(root),
         (None, dir) => Ok(dir.unwrap_or(Path::new(".")).join(".cluster")),
     }

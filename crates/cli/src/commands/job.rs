@@ -58,16 +58,21 @@ impl Here {
     fn find(context: &Context) -> anyhow::Result<Self> {
         let get = |name: &str| {
             context.env(name).ok_or_else(|| {
-                usage(format!("this is no job of cluster ({name} is not set): `cluster job` works inside jobs alone"))
+                usage(format!(
+                    "this is no job of cluster ({name} is not set): `cluster job` works inside jobs alone"
+                ))
             })
         };
         let job = get("CLUSTER_JOB_ID")?.to_string_lossy();
-        let wrong = |name: &str, value: &str| usage(format!("{name} is {value}, which no job of cluster has"));
+        let wrong =
+            |name: &str, value: &str| usage(format!("{name} is {value}, which no job of cluster has"));
         Ok(Self {
             job: job.parse().map_err(|_| wrong("CLUSTER_JOB_ID", &job))?,
             run: match context.env("CLUSTER_RUN").map(|run| run.to_string_lossy()) {
                 None => 1,
-                Some(run) => run.parse().ok().filter(|&run| run > 0).ok_or_else(|| wrong("CLUSTER_RUN", &run))?,
+                Some(run) => {
+                    run.parse().ok().filter(|&run| run > 0).ok_or_else(|| wrong("CLUSTER_RUN", &run))?
+                }
             },
             // Never --root or the nearest one: the job's own is where it was submitted.
             root: PathBuf::from(get("CLUSTER_ROOT")?),
@@ -96,9 +101,9 @@ fn info(context: &Context, here: &Here) -> anyhow::Result<Exit> {
     for (key, value) in waiting(&here.root.join("events/new"), here.job) {
         stored.meta.insert(key, value);
     }
-    let given = GIVEN.iter().filter_map(|(word, name)| {
-        Some((*word, context.env(name)?.to_str()?.parse::<u64>().ok()?))
-    });
+    let given = GIVEN
+        .iter()
+        .filter_map(|(word, name)| Some((*word, context.env(name)?.to_str()?.parse::<u64>().ok()?)));
     if context.common.json {
         let mut value = json!({
             "v": 1,

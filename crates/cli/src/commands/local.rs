@@ -101,7 +101,10 @@ fn start(context: &Context) -> anyhow::Result<Exit> {
         output::json(&json!({ "v": 1, "running": true, "pid": pid, "started": before != Some(pid) }))?;
     }
     let what = if before == Some(pid) { "runs already" } else { "runs now" };
-    say(context, &format!("the runner {what}: pid {pid}, directory {}", context.client.place().dir().display()));
+    say(
+        context,
+        &format!("the runner {what}: pid {pid}, directory {}", context.client.place().dir().display()),
+    );
     Ok(Exit::GOOD)
 }
 
@@ -138,7 +141,10 @@ fn stop(context: &Context, wait: bool) -> anyhow::Result<Exit> {
         None => say(context, "no runner runs here: nothing to stop"),
         Some(ending) => {
             let stay = if wait { String::new() } else { left_running(running) };
-            say(context, &format!("the runner (pid {}) has ended{stay}{}", ending.pid, left_waiting(queued + held)));
+            say(
+                context,
+                &format!("the runner (pid {}) has ended{stay}{}", ending.pid, left_waiting(queued + held)),
+            );
         }
     }
     Ok(Exit::GOOD)
@@ -148,7 +154,9 @@ fn left_running(running: u64) -> String {
     match running {
         0 => String::new(),
         1 => "; the job that ran goes on, and the next runner takes it over".to_owned(),
-        _ => format!("; of the {running} jobs that ran, those not over go on, and the next runner takes them over"),
+        _ => format!(
+            "; of the {running} jobs that ran, those not over go on, and the next runner takes them over"
+        ),
     }
 }
 
@@ -166,16 +174,23 @@ fn restart(context: &Context) -> anyhow::Result<Exit> {
     let running = ended.as_ref().and_then(|ending| ending.report.as_ref()).map_or(0, |report| report.running);
     if context.common.json {
         let replaced = ended.as_ref().map(|ending| ending.pid);
-        output::json(&json!({ "v": 1, "running": true, "pid": pid, "replaced": replaced, "taken_over": running }))?;
+        output::json(
+            &json!({ "v": 1, "running": true, "pid": pid, "replaced": replaced, "taken_over": running }),
+        )?;
     }
-    say(context, &match ended {
-        None => format!("no runner ran: one runs now, pid {pid}"),
-        Some(Ending { pid: old, .. }) => match running {
-            0 => format!("the runner (pid {old}) was replaced: pid {pid}"),
-            1 => format!("the runner (pid {old}) was replaced: pid {pid}; the running job goes on"),
-            _ => format!("the runner (pid {old}) was replaced: pid {pid}; the {running} running jobs go on"),
+    say(
+        context,
+        &match ended {
+            None => format!("no runner ran: one runs now, pid {pid}"),
+            Some(Ending { pid: old, .. }) => match running {
+                0 => format!("the runner (pid {old}) was replaced: pid {pid}"),
+                1 => format!("the runner (pid {old}) was replaced: pid {pid}; the running job goes on"),
+                _ => format!(
+                    "the runner (pid {old}) was replaced: pid {pid}; the {running} running jobs go on"
+                ),
+            },
         },
-    });
+    );
     Ok(Exit::GOOD)
 }
 
@@ -208,7 +223,11 @@ fn told(answer: io::Result<Reply>) -> anyhow::Result<()> {
     match answer {
         Ok(Reply::Refused(Refusal { message, .. })) => Err(usage(message)),
         Ok(_) => Ok(()),
-        Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => Ok(()),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) =>
+        {
+            Ok(())
+        }
         Err(error) => Err(ConnectError::Io(error).into()),
     }
 }
@@ -216,7 +235,8 @@ fn told(answer: io::Result<Reply>) -> anyhow::Result<()> {
 fn say_stop(place: &Place, wait: bool) -> io::Result<Reply> {
     // Through the directory: a socket's own path may be too long to connect to.
     let dir = File::open(place.dir())?;
-    let mut stream = UnixStream::connect(Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join("socket"))?;
+    let mut stream =
+        UnixStream::connect(Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join("socket"))?;
     send(&mut stream, &Request::Stop { wait })?;
     // What it answers is another version's; that it answers, or leaves, is enough.
     match receive::<serde_json::Value>(&mut stream) {
@@ -255,13 +275,20 @@ fn drain(context: &Context, on: bool) -> anyhow::Result<Exit> {
     let answer = connection.ask(&Request::Drain(on)).map_err(ConnectError::Io)?;
     told(Ok(answer))?;
     if context.common.json {
-        output::json(&json!({ "v": 1, "draining": on, "jobs": { "running": before.running, "queued": before.queued } }))?;
+        output::json(
+            &json!({ "v": 1, "draining": on, "jobs": { "running": before.running, "queued": before.queued } }),
+        )?;
     }
     let running = status::jobs(before.running);
-    say(context, &match on {
-        true => format!("nothing more starts ({running} still running): `cluster local drain --off` undoes it"),
-        false => "queued jobs start again".to_owned(),
-    });
+    say(
+        context,
+        &match on {
+            true => format!(
+                "nothing more starts ({running} still running): `cluster local drain --off` undoes it"
+            ),
+            false => "queued jobs start again".to_owned(),
+        },
+    );
     Ok(Exit::GOOD)
 }
 
@@ -278,19 +305,23 @@ fn set(context: &Context, args: &SetArgs) -> anyhow::Result<Exit> {
         return Err(usage("--mem: no memory would start nothing: `cluster local drain` does that"));
     }
     context.client.ask(&Request::SetCapacity { cores, mem_mb })?;
-    let limit = status::ask(&mut running(context).context("the limit is set, but the runner has gone")?)?.limit;
+    let limit =
+        status::ask(&mut running(context).context("the limit is set, but the runner has gone")?)?.limit;
     if context.common.json {
         output::json(&json!({ "v": 1, "limit": limit, "machine": machine }))?;
         return Ok(Exit::GOOD);
     }
     let over = if limit.fits(&before.taken) { "" } else { "; what runs above it goes on to its end" };
-    say(context, &format!(
-        "jobs may take {} of {} cores and {} of {} memory{over}",
-        limit.cores,
-        machine.cores,
-        status::memory(limit.mem_mb),
-        status::memory(machine.mem_mb)
-    ));
+    say(
+        context,
+        &format!(
+            "jobs may take {} of {} cores and {} of {} memory{over}",
+            limit.cores,
+            machine.cores,
+            status::memory(limit.mem_mb),
+            status::memory(machine.mem_mb)
+        ),
+    );
     if !machine.fits(&limit) {
         say(context, "cluster: this is more than the machine has: jobs will be in each other's way");
     }

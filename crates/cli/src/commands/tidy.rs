@@ -110,7 +110,9 @@ pub(crate) fn clean(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         items.push(Item { what: What::Files(selection), name, path, size });
     }
     if items.is_empty() && packed && !context.common.quiet {
-        talk("cluster: the selected jobs have no files of their own; packed outputs go with their whole batch");
+        talk(
+            "cluster: the selected jobs have no files of their own; packed outputs go with their whole batch",
+        );
     }
     finish(context, &items, &args.asking, args.force)
 }
@@ -144,7 +146,8 @@ pub(crate) fn rm(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
 
 pub(crate) fn gc(mut context: Context, args: &GcArgs) -> anyhow::Result<Exit> {
     args.asking.check()?;
-    let age = args.older_than.as_duration().ok_or_else(|| usage("--older-than unlimited: nothing is that old"))?;
+    let age =
+        args.older_than.as_duration().ok_or_else(|| usage("--older-than unlimited: nothing is that old"))?;
     let (batches, left) = context.client.garbage(age)?;
     let mut items = whole(&mut context, &batches)?;
     for path in left {
@@ -181,7 +184,9 @@ fn finish(mut context: Context, items: &[Item], asking: &Asking, force: bool) ->
     let total = total(items);
     if context.common.json {
         if asking.dry_run {
-            items.iter().try_for_each(|item| json(&item.line(&item.path.clone().into(), item.size, false)))?;
+            items
+                .iter()
+                .try_for_each(|item| json(&item.line(&item.path.clone().into(), item.size, false)))?;
         }
     } else {
         list(items)?;
@@ -218,7 +223,9 @@ fn finish(mut context: Context, items: &[Item], asking: &Asking, force: bool) ->
 impl Item {
     fn line<'a>(&self, path: &'a ByteString, size: Removed, removed: bool) -> Line<'a> {
         let (batch, jobs) = match &self.what {
-            What::Files(selection) => (Some(selection.batch), selection.jobs.as_ref().map(ToString::to_string)),
+            What::Files(selection) => {
+                (Some(selection.batch), selection.jobs.as_ref().map(ToString::to_string))
+            }
             What::Batch(batch) => (Some(*batch), None),
             What::Left => (None, None),
         };
@@ -322,7 +329,8 @@ mod tests {
             Item { what, name: "x".to_owned(), path: "/r".into(), size }
         };
         assert_eq!(total(&[item(What::Left, 1)]), "1 file (1.0 KiB)");
-        let batches = [item(What::Batch(BatchId(1)), 1), item(What::Batch(BatchId(2)), 2), item(What::Left, 0)];
+        let batches =
+            [item(What::Batch(BatchId(1)), 1), item(What::Batch(BatchId(2)), 2), item(What::Left, 0)];
         assert_eq!(total(&batches), "2 batches and 3 files (3.0 KiB)");
     }
 }

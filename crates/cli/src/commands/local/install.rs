@@ -20,15 +20,18 @@ use crate::output::{self, line, talk};
 const UNIT: &str = "cluster-runner.service";
 
 /// By which a unit is known as ours.
-const UNIT_MARK: &str = "# Written by `cluster local install`; `cluster local install --remove` takes it away.";
+const UNIT_MARK: &str =
+    "# Written by `cluster local install`; `cluster local install --remove` takes it away.";
 
 /// By which a line of the crontab is known as ours.
 const CRON_MARK: &str = "# cluster-runner";
 
 /// The options of `local install`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Where a systemd user manager runs, a user unit is made, else a line in the crontab. \
-    Where neither is there, the exit code is 3.")]
+#[command(
+    after_help = "Where a systemd user manager runs, a user unit is made, else a line in the crontab. \
+    Where neither is there, the exit code is 3."
+)]
 pub(super) struct Args {
     /// Print what would be installed, and install nothing
     #[arg(long, conflicts_with = "remove")]
@@ -65,7 +68,10 @@ pub(super) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
             }
             done(context, "systemd", changed, &format!("the user unit {}", path.display()))?;
             if !Path::new("/var/lib/systemd/linger").join(&context.start().user).exists() {
-                say(context, "cluster: it starts at your first login; `loginctl enable-linger` has it start with the machine");
+                say(
+                    context,
+                    "cluster: it starts at your first login; `loginctl enable-linger` has it start with the machine",
+                );
             }
             Ok(Exit::GOOD)
         }
@@ -116,10 +122,13 @@ fn print(context: &Context, way: &str, path: Option<&Path>, text: &[u8]) -> anyh
         output::json(&json!({ "v": 1, "way": way, "path": path, "text": text }))?;
         return Ok(Exit::GOOD);
     }
-    say(context, &match path {
-        Some(path) => format!("the unit {}, enabled:", path.display()),
-        None => "a line in the crontab:".to_owned(),
-    });
+    say(
+        context,
+        &match path {
+            Some(path) => format!("the unit {}, enabled:", path.display()),
+            None => "a line in the crontab:".to_owned(),
+        },
+    );
     line(String::from_utf8_lossy(text).trim_end())?;
     Ok(Exit::GOOD)
 }
@@ -140,7 +149,10 @@ fn find_way(context: &Context) -> Result<Way, String> {
     }
     match read_crontab()? {
         Some(text) => Ok(Way::Cron(text)),
-        None => Err("there is neither a systemd user manager nor a crontab here, so nothing was installed".to_owned()),
+        None => {
+            Err("there is neither a systemd user manager nor a crontab here, so nothing was installed"
+                .to_owned())
+        }
     }
 }
 
@@ -211,7 +223,9 @@ fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> Invocation {
 /// The user's crontab, perhaps empty; `None` where there is no cron.
 fn read_crontab() -> Result<Option<Vec<u8>>, String> {
     match LocalHost.run(&command(["crontab", "-l"])) {
-        Ok(output) if output.truncated => Err("the crontab is longer than 1 MiB: it is left alone".to_owned()),
+        Ok(output) if output.truncated => {
+            Err("the crontab is longer than 1 MiB: it is left alone".to_owned())
+        }
         Ok(output) if output.status.is_success() => Ok(Some(output.stdout)),
         Ok(output) => {
             let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -299,10 +313,13 @@ fn remove(context: &Context) -> anyhow::Result<Exit> {
     if context.common.json {
         output::json(&json!({ "v": 1, "installed": false, "removed": removed }))?;
     }
-    say(context, &match removed[..] {
-        [] => "nothing was installed".to_owned(),
-        _ => format!("removed ({}): the runner no longer starts with the machine", removed.join(", ")),
-    });
+    say(
+        context,
+        &match removed[..] {
+            [] => "nothing was installed".to_owned(),
+            _ => format!("removed ({}): the runner no longer starts with the machine", removed.join(", ")),
+        },
+    );
     Ok(Exit::GOOD)
 }
 

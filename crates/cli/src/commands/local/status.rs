@@ -30,7 +30,9 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Exit> {
             line("the runner is just ending: the short jobs that only it can see are not over")?;
         } else {
             let dir = place.dir().display();
-            line(&format!("no runner runs here: `cluster local start` starts it, as does a submission ({dir})"))?;
+            line(&format!(
+                "no runner runs here: `cluster local start` starts it, as does a submission ({dir})"
+            ))?;
         }
         return Ok(Exit::GOOD);
     };
@@ -87,7 +89,10 @@ fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
     table(&["", "ALL", "LIMIT", "FREE"], &[row("cores", cores), row("memory", mem)])?;
     let draining = if report.draining { "; draining: nothing more starts" } else { "" };
     let field = |name: &str, text: &str| line(&format!("{name:<14}{text}"));
-    field("jobs", &format!("{} running, {} queued, {} held{draining}", report.running, report.queued, report.held))?;
+    field(
+        "jobs",
+        &format!("{} running, {} queued, {} held{draining}", report.running, report.queued, report.held),
+    )?;
     field("runner", &format!("pid {}, up {}", report.pid, span(Timestamp::now().since(report.started))))?;
     field("outlives by", &report.lives_by)?;
     field("directory", &report.dir.to_string_lossy())?;
