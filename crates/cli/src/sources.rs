@@ -38,6 +38,9 @@ pub(crate) struct SourceArgs {
     /// Inputs to one job
     #[arg(long, value_name = "N", default_value_t = 1)]
     per_job: u32,
+    /// Never put the input after a command without a placeholder; the job has CLUSTER_JOB_INDEX to go by
+    #[arg(long)]
+    no_append: bool,
 }
 
 /// A command's words and the `:::` lists after it.
@@ -94,7 +97,11 @@ impl SourceArgs {
             kind,
             columns,
         };
-        let plan = InputPlan { sources: sources.into_iter().enumerate().map(zip).collect(), per_job: self.per_job.max(1) };
+        let plan = InputPlan {
+            sources: sources.into_iter().enumerate().map(zip).collect(),
+            per_job: self.per_job.max(1),
+            append: !self.no_append,
+        };
         check_zipped(&plan)?;
         Ok(plan)
     }

@@ -178,6 +178,7 @@ mod tests {
                 Source { kind: SourceKind::Range { first: 5, last: 6, step: 1 }, link: Link::Cross, columns: vec![] },
             ],
             per_job: 4,
+            append: true,
         };
         assert_eq!(InputReader::columns(&plan), ["", "name", "n", ""]);
         let reader = InputReader::open(&dir, plan).unwrap();

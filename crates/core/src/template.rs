@@ -40,17 +40,17 @@ pub struct Template {
 
 impl Template {
     /// Reads `words`; `columns` are the names of the inputs' columns, empty ones without a name. Where
-    /// no word has a placeholder for an input, the input is appended as the last word.
+    /// no word has a placeholder for an input and `append` says so, the input becomes the last word.
     ///
     /// ```
     /// use cluster_core::{ByteString, template::Template};
     /// let words = ["gzip", "-c", "{}", "{/.}.gz"].map(ByteString::from);
-    /// let job = Template::parse(&words, &[""]).render(0, &[vec!["dir/a.txt".into()]]);
+    /// let job = Template::parse(&words, &[""], true).render(0, &[vec!["dir/a.txt".into()]]);
     /// assert_eq!(job, ["gzip", "-c", "dir/a.txt", "a.gz"].map(ByteString::from));
     /// ```
-    pub fn parse<S: AsRef<str>>(words: &[ByteString], columns: &[S]) -> Self {
+    pub fn parse<S: AsRef<str>>(words: &[ByteString], columns: &[S], append: bool) -> Self {
         let mut words: Vec<_> = words.iter().map(|word| parse_word(&word.0, columns)).collect();
-        if !words.iter().flatten().any(|part| matches!(part, Part::Input(..))) {
+        if append && !words.iter().flatten().any(|part| matches!(part, Part::Input(..))) {
             words.push(vec![Part::Input(None, Transform::Whole)]);
         }
         Self { words }
@@ -244,7 +244,7 @@ mod tests {
     fn render(words: &[&str], columns: &[&str], inputs: &[&[&str]]) -> Vec<String> {
         let words: Vec<_> = words.iter().map(|&w| w.into()).collect();
         let inputs: Vec<Record> = inputs.iter().map(|r| r.iter().map(|&v| v.into()).collect()).collect();
-        let words = Template::parse(&words, columns).render(4, &inputs);
+        let words = Template::parse(&words, columns, true).render(4, &inputs);
         words.iter().map(|w| w.to_string_lossy().into_owned()).collect()
     }
 
@@ -285,7 +285,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics(word in "[{}./#a1$'\"\\\\ ]{0,12}", value: Vec<u8>) {
-            let template = Template::parse(&[word.as_str().into()], &["a"]);
+            let template = Template::parse(&[word.as_str().into()], &["a"], true);
             template.render(0, &[vec![ByteString(value)]]);
             let _ = shell_text(word.as_bytes(), &["a"], false);
             let _ = shell_text(word.as_bytes(), &["a"], true);

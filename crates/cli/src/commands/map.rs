@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use cluster_client::inputs::InputReader;
-use cluster_core::template::{Template, shell_text};
+use cluster_core::template::shell_text;
 use cluster_core::{ByteString, Command};
 
 use crate::commands::attach::{self, Printing};
@@ -76,8 +76,6 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         None => words.command.into_iter().map(ByteString::from).collect(),
         Some(text) => shell_words(text, words.command, &columns, plan.per_job)?,
     };
-    // A word that cannot be filled shows now, with the first input, not in a thousand jobs.
-    let _ = Template::parse(&argv, &columns);
     let mut job = spec.spec(&context, &stage, Command::Argv(argv), &first, true)?;
     job.count = count;
     job.inputs = Some(plan);
