@@ -97,7 +97,7 @@ pub(crate) fn serve(words: &[OsString]) -> anyhow::Result<Exit> {
         idle_exit: Duration::from_millis(number(idle)?),
         lives_by: lives_by.to_string_lossy().into_owned(),
         launch: Box::new(Processes),
-        opener: Arc::new(Opener { owner: Owner::runner() }),
+        opener: Arc::new(Opener { owner: Owner::runner(), home: PathBuf::from(dir) }),
     };
     run(settings, Word)?;
     Ok(Exit::GOOD)
@@ -154,7 +154,7 @@ impl Foreground {
             idle_exit: Duration::from_secs(u64::MAX / 4),
             lives_by: "nothing: it is this process".to_owned(),
             launch: Box::new(Processes),
-            opener: Arc::new(Opener { owner: Owner::this_process() }),
+            opener: Arc::new(Opener { owner: Owner::this_process(), home: place.dir().to_owned() }),
         };
         let (send, word) = channel();
         let thread = std::thread::Builder::new().name("foreground".to_owned()).spawn(move || {

@@ -25,6 +25,11 @@ impl Owner {
         Self { process: Some((pid, started_at(pid).unwrap_or(0))), ..Self::runner() }
     }
 
+    /// The machine, where it is the machine's runner.
+    pub fn runner_of(&self) -> Option<&str> {
+        self.process.is_none().then_some(self.machine.as_str())
+    }
+
     /// Reads it.
     pub fn parse(text: &str) -> Self {
         let process = text.rsplit_once('/').and_then(|(machine, process)| {

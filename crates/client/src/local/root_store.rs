@@ -1,7 +1,7 @@
 //! What the runner does with a root's store.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 
 use cluster_core::job_script::{ScriptPlace, moved, render};
@@ -27,13 +27,15 @@ pub struct LocalStore {
     layout: Layout,
     owner: Owner,
     host: String,
+    /// Held for life: no other runner serves this root.
+    _claim: Option<File>,
 }
 
 impl LocalStore {
     /// `store`, whose local jobs belong to `owner`.
-    pub fn new(store: Store, layout: Layout, owner: Owner) -> Self {
+    pub fn new(store: Store, layout: Layout, owner: Owner, claim: Option<File>) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { store, layout, owner, host }
+        Self { store, layout, owner, host, _claim: claim }
     }
 
     /// Gives the batch its directory, script and spec. Done again, it changes nothing.

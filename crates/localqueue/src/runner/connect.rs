@@ -4,7 +4,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -123,24 +124,38 @@ fn connect_path(path: &Path) -> io::Result<UnixStream> {
 /// How the runner's process is started: the command without its pipes.
 pub type Launcher<'a> = &'a dyn Fn() -> io::Result<Command>;
 
-/// Connects to the runner, starting one where none runs. Of several that start one at once, one wins.
+/// How long we wait for a runner that is ending (its last bare jobs are short) before we give up.
+const ENDING: Duration = Duration::from_secs(60);
+
+/// Connects to the runner, starting one where none runs. Of several that start one at once, one wins; one
+/// that is just ending is waited for.
 ///
 /// # Errors
 /// Where none can be started.
 pub fn connect_or_start(place: &Place, launcher: Launcher<'_>) -> Result<Connection, ConnectError> {
-    let mut last = String::new();
-    for _ in 0..10 {
+    let deadline = Instant::now() + ENDING;
+    loop {
         match connect(place) {
             Err(ConnectError::NotRunning) => {}
             other => return other,
         }
         place.ensure()?;
-        last = start(place, launcher)?;
-        if !matches!(last.as_str(), "ready" | "busy") {
-            break;
+        // The lock is what makes a runner. While somebody holds it and does not listen, he has just begun
+        // or is just ending.
+        let held = place.lock()?.is_none();
+        if held {
+            if Instant::now() >= deadline {
+                let why = "another one has the lock and does not answer".to_owned();
+                return Err(ConnectError::Start { why, log: place.log() });
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        }
+        let word = start(place, launcher)?;
+        if !matches!(word.as_str(), "ready" | "busy") {
+            return Err(ConnectError::Start { why: word, log: place.log() });
         }
     }
-    Err(ConnectError::Start { why: last, log: place.log() })
 }
 
 /// Starts a runner and waits for its one word: `ready`, `busy` (another has the lock), or what is wrong.
@@ -149,12 +164,9 @@ fn start(place: &Place, launcher: Launcher<'_>) -> Result<String, ConnectError> 
     let mut command = launcher().map_err(failed)?;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut word = String::new();
-    if let Some(ChildStdout { .. }) = child.stdout {
-        let mut stdout = child.stdout.take().into_iter();
-        if let Some(stdout) = stdout.next() {
-            // The runner closes its end after the word; jobs never inherit it.
-            stdout.take(4096).read_to_string(&mut word).map_err(failed)?;
-        }
+    if let Some(stdout) = child.stdout.take() {
+        // The runner closes its end after the word; jobs never inherit it.
+        stdout.take(4096).read_to_string(&mut word).map_err(failed)?;
     }
     if word.is_empty() {
         // It died before it could say why; a launcher in between is reaped here.

@@ -76,6 +76,7 @@ struct Runner {
     opener: Arc<dyn RootOpener>,
     news: broadcast::Sender<News>,
     roots: tokio::sync::Mutex<HashMap<PathBuf, Arc<RunnerRoot>>>,
+    opening: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
     /// What the last runner's slots had started, by root.
     started: Mutex<HashMap<u64, Vec<Entry>>>,
     same_boot: bool,
@@ -133,6 +134,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         opener: settings.opener,
         news,
         roots: tokio::sync::Mutex::default(),
+        opening: Mutex::default(),
         started: Mutex::new(started),
         same_boot,
         machine: settings.machine,
@@ -219,14 +221,17 @@ impl Runner {
     }
 
     fn open(self: &Arc<Self>, path: &Path) -> Result<Arc<RunnerRoot>, Refusal> {
-        // One at a time for each path: two would queue its jobs twice.
-        static OPENING: Mutex<()> = Mutex::new(());
         let store_failed = |failure: super::store::StoreFailure| refusal(RefusalKind::Store, failure.0);
-        let (store, files) = self.opener.open(path).map_err(store_failed)?;
-        let _one = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+        // One at a time for each path: two would queue its jobs twice. Another path does not wait.
+        let turn = {
+            let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            opening.entry(path.to_owned()).or_default().clone()
+        };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(root) = self.roots.blocking_lock().get(path) {
             return Ok(root.clone());
         }
+        let (store, files) = self.opener.open(path).map_err(store_failed)?;
         let (number, dir) = self.place.root(path);
         let started =
             self.started.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned().unwrap_or_default();
