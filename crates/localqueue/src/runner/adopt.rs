@@ -181,10 +181,8 @@ fn processes() -> impl Iterator<Item = u32> {
 /// Whether a process leads the group of this job: job.sh by its words, a bare one by its environment.
 fn is_job(pid: u32, job: &StartedJob, settings: &Settings) -> bool {
     use std::os::unix::ffi::OsStrExt;
-    let leads = Pid::from_raw(pid as i32)
-        .and_then(|pid| rustix::process::getpgid(Some(pid)).ok().map(|group| group == pid))
-        .unwrap_or(false);
-    if !leads {
+    // Kernel threads have the group 0.
+    if stat_field(pid, 2) != Some(u64::from(pid)) {
         return false;
     }
     let has = |file: &str, wanted: &[Vec<u8>]| {
@@ -205,10 +203,14 @@ fn is_job(pid: u32, job: &StartedJob, settings: &Settings) -> bool {
 
 /// When a process started, in µs since boot.
 fn started_at(pid: u32) -> Option<u64> {
+    Some(stat_field(pid, 19)? * 1_000_000 / sys::ticks_per_second())
+}
+
+/// A number of `/proc/<pid>/stat`, counted from the state, which is field 0: the name before it may hold
+/// anything.
+fn stat_field(pid: u32, field: usize) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; the 20th field after it is the start.
-    let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    Some(ticks * 1_000_000 / sys::ticks_per_second())
+    stat.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
 }
 
 /// An adopted job, which is no child of ours.
