@@ -1,8 +1,9 @@
 //! The command line: the common options and the list of commands. Each command's own are in its file.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 
@@ -79,4 +80,76 @@ pub(crate) enum Command {
     Job(commands::job::Args),
     /// Print what a shell needs to complete these commands
     Completions(commands::completions::Args),
+}
+
+/// A command's own options, added to a command.
+type Augment = fn(clap::Command) -> clap::Command;
+
+/// The commands that scripts call by the thousand. Their options alone are built for them: the whole tree
+/// costs as much as starting a process.
+const OFTEN: &[(&str, Augment)] = &[
+    ("run", commands::run::Args::augment_args),
+    ("submit", commands::submit::Args::augment_args),
+    ("map", commands::map::Args::augment_args),
+    ("ls", commands::ls::Args::augment_args),
+    ("show", commands::show::Args::augment_args),
+    ("wait", commands::wait::Args::augment_args),
+    ("logs", commands::logs::Args::augment_args),
+    ("get", commands::get::Args::augment_args),
+    ("cancel", commands::control::CancelArgs::augment_args),
+];
+
+/// Reads the command line. Whatever is wrong with it, or asks for help, is said by the whole tree.
+pub(crate) fn parse(words: &[OsString]) -> Result<Args, clap::Error> {
+    let often = words.get(1).and_then(|word| OFTEN.iter().find(|(name, _)| word == name));
+    if let Some((name, augment)) = often {
+        let root = Common::augment_args(clap::Command::new("cluster"));
+        let tree = root.subcommand(augment(clap::Command::new(*name)));
+        let matches = tree.disable_help_subcommand(true).try_get_matches_from(words);
+        if let Ok(matches) = matches
+            && let Ok(args) = Args::from_arg_matches(&matches)
+        {
+            return Ok(args);
+        }
+    }
+    Args::try_parse_from(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_short_way_reads_the_same() {
+        let lines: &[&[&str]] = &[
+            &["cluster", "submit", "-c", "2", "--after", "3,afterany:4", "--", "a", "-b", "--", "c"],
+            &["cluster", "ls", "--json", "-l", "--limit", "3"],
+            &["cluster", "map", "--root", "/x", "--range", "1-3", "--", "echo", ":::", "a"],
+            &["cluster", "show", "17.3", "--short", "-q"],
+            &["cluster", "cancel", "last"],
+        ];
+        for line in lines {
+            let words: Vec<OsString> = line.iter().map(OsString::from).collect();
+            let whole = Args::try_parse_from(&words).unwrap();
+            assert_eq!(format!("{:?}", parse(&words).unwrap()), format!("{whole:?}"));
+        }
+    }
+
+    #[test]
+    fn each_of_the_often_is_a_command() {
+        let tree = Args::command();
+        for (name, augment) in OFTEN {
+            let whole = tree.get_subcommands().find(|command| command.get_name() == *name).unwrap();
+            let short = augment(clap::Command::new(*name));
+            let ids = |command: &clap::Command| command.get_arguments().map(|arg| arg.get_id().to_string()).collect::<Vec<_>>();
+            assert_eq!(ids(&short), ids(whole), "{name}");
+        }
+    }
 }

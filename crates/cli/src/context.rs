@@ -5,12 +5,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use cluster_client::{Client, Lender, Settings};
-use cluster_core::{ByteString, JobId, MemSize, Selector};
+use cluster_core::{ByteString, JobId, Selector};
 use cluster_jobsdb::Selection;
 use cluster_localqueue::capacity::Amount;
-use cluster_localqueue::machine::allowance;
 use cluster_localqueue::runner::Place;
 use cluster_options::config::{Config, discover};
 
@@ -43,7 +41,7 @@ impl Context {
     /// Looks around. No file is made and no process started.
     pub(crate) fn new(common: Common) -> anyhow::Result<Self> {
         let env: HashMap<_, _> = std::env::vars_os().collect();
-        let cwd = std::env::current_dir().context("the working directory is gone")?;
+        let cwd = std::env::current_dir().map_err(|e| usage(format!("the working directory is gone: {e}")))?;
         let get = |name: &str| env.get(OsString::from(name).as_os_str()).filter(|value| !value.is_empty());
         let home = get("HOME").map(PathBuf::from);
         let under = |name: &str, below: &str| {
@@ -67,15 +65,12 @@ impl Context {
         };
         // Two spellings of one root would be two roots to the runner.
         let root = root.canonicalize().unwrap_or(root);
-        let machine = allowance();
         let place = Place::new(get("CLUSTER_QUEUE_DIR").map(|dir| cwd.join(dir)));
         let user = user_name(&get);
         let start = Start {
             place: place.clone(),
-            limit: Amount {
-                cores: config.local.cores.resolve(machine.cores).max(1),
-                mem_mb: config.local.memory.resolve(MemSize::from_mb(machine.mem_mb)).as_mb(),
-            },
+            cores: config.local.cores,
+            memory: config.local.memory,
             idle_exit: config.local.idle_exit.as_secs().map_or(std::time::Duration::from_secs(u64::MAX / 4), std::time::Duration::from_secs),
             log: get("CLUSTER_LOG").map(|level| level.to_string_lossy().into_owned()),
             runtime_dir: get("XDG_RUNTIME_DIR").map(PathBuf::from),
@@ -119,7 +114,7 @@ impl Context {
 
     /// What jobs may take: the runner's word where one runs, else the configuration's.
     pub(crate) fn limit(&self) -> Amount {
-        self.client.status().ok().flatten().map_or(self.start.limit, |report| report.limit)
+        self.client.status().ok().flatten().map_or_else(|| self.start.limit(), |report| report.limit)
     }
 
     /// From here on jobs run inside this process, and end with it.

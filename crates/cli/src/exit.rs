@@ -22,6 +22,7 @@ impl Exit {
     pub(crate) const OUT_OF_REACH: Self = Self(3);
     pub(crate) const TIMED_OUT: Self = Self(4);
     pub(crate) const STORE: Self = Self(5);
+    pub(crate) const BUG: Self = Self(70);
     pub(crate) const INTERRUPTED: Self = Self(130);
 }
 
@@ -40,13 +41,25 @@ pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
         Ok(exit) => ExitCode::from(exit.0),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            crate::output::talk(&format!("cluster: {error:#}"));
+            crate::output::talk(&format!("cluster: {}", told(&error)));
             ExitCode::from(code(&error).0)
         }
     }
 }
 
-/// The code that goes with an error, by the first in its chain that we know.
+/// The error and its causes, without those that a message before has told already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+/// The code that goes with an error, by the first in its chain that we know. Any other is our bug.
 pub(crate) fn code(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(client) = cause.downcast_ref::<ClientError>() {
@@ -61,12 +74,51 @@ pub(crate) fn code(error: &anyhow::Error) -> Exit {
         if cause.is::<ConnectError>() || cause.is::<RunnerError>() {
             return Exit::OUT_OF_REACH;
         }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+            let no_room = matches!(io.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem);
+            return if no_room { Exit::STORE } else { Exit::BUG };
+        }
     }
-    Exit::USAGE
+    Exit::BUG
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let missing = || io::Error::from_raw_os_error(2);
+        let cause = missing().to_string();
+        let file = ClientError::file("read", "/none", missing());
+        assert_eq!(told(&file.into()), format!("cannot read /none: {cause}"));
+        let plain = Err::<(), _>(missing()).context("cannot begin").context("no use").unwrap_err();
+        assert_eq!(told(&plain), format!("no use: cannot begin: {cause}"));
+    }
+
+    #[test]
+    fn each_error_has_its_code() {
+        assert_eq!(code(&usage("x")), Exit::USAGE);
+        assert_eq!(code(&anyhow::anyhow!("who knows")), Exit::BUG);
+        for (kind, exit) in [
+            (io::ErrorKind::StorageFull, Exit::STORE),
+            (io::ErrorKind::QuotaExceeded, Exit::STORE),
+            (io::ErrorKind::ReadOnlyFilesystem, Exit::STORE),
+            (io::ErrorKind::InvalidData, Exit::BUG),
+        ] {
+            let error = Err::<(), _>(io::Error::from(kind)).context("cannot write").unwrap_err();
+            assert_eq!(code(&error), exit, "{kind}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ mod spec_args;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::exit::Exit;
 
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    match args::Args::try_parse_from(&words) {
+    match args::parse(&words) {
         Ok(args) => exit::finish(commands::run(args)),
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };

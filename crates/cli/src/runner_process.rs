@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cluster_client::local::{Opener, Owner};
+use cluster_core::MemSize;
 use cluster_localqueue::capacity::Amount;
 use cluster_localqueue::launch::Processes;
 use cluster_localqueue::machine::allowance;
 use cluster_localqueue::runner::protocol::{Reply, Request};
 use cluster_localqueue::runner::{ConnectError, Connection, Place, Settings, connect, run};
+use cluster_options::{CoreAmount, MemAmount};
 
 use crate::exit::{Exit, usage};
 
@@ -29,7 +31,9 @@ pub(crate) const COMMAND: &str = "__runner";
 pub(crate) struct Start {
     pub(crate) place: Place,
     /// What jobs may take by the configuration.
-    pub(crate) limit: Amount,
+    pub(crate) cores: CoreAmount,
+    /// The same of memory.
+    pub(crate) memory: MemAmount,
     pub(crate) idle_exit: Duration,
     /// `CLUSTER_LOG`.
     pub(crate) log: Option<String>,
@@ -37,6 +41,17 @@ pub(crate) struct Start {
     pub(crate) runtime_dir: Option<PathBuf>,
     /// Whose linger is looked for.
     pub(crate) user: String,
+}
+
+impl Start {
+    /// What jobs may take of this machine. Looks at the machine, which no command does without need.
+    pub(crate) fn limit(&self) -> Amount {
+        let machine = allowance();
+        Amount {
+            cores: self.cores.resolve(machine.cores).max(1),
+            mem_mb: self.memory.resolve(MemSize::from_mb(machine.mem_mb)).as_mb(),
+        }
+    }
 }
 
 /// Where systemd keeps the user's processes after logout, a scope of its own; else a session of its own.
@@ -60,11 +75,12 @@ pub(crate) fn command(start: &Start) -> io::Result<Command> {
     } else {
         Command::new(program)
     };
+    let limit = start.limit();
     command
         .arg(COMMAND)
         .arg(start.place.dir())
-        .arg(start.limit.cores.to_string())
-        .arg(start.limit.mem_mb.to_string())
+        .arg(limit.cores.to_string())
+        .arg(limit.mem_mb.to_string())
         .arg(start.idle_exit.as_millis().to_string())
         .arg(if in_scope { "systemd scope" } else { "session of its own (setsid)" })
         .env_clear()
@@ -82,7 +98,7 @@ pub(crate) fn command(start: &Start) -> io::Result<Command> {
 /// Is the runner.
 pub(crate) fn serve(words: &[OsString]) -> anyhow::Result<Exit> {
     let [dir, cores, mem_mb, idle, lives_by] = words else {
-        anyhow::bail!("this is the runner's own command: use `cluster local start`");
+        return Err(usage("this is the runner's own command: use `cluster local start`"));
     };
     let number = |word: &OsString| word.to_string_lossy().parse::<u64>();
     // A session of its own: no terminal's end reaches it. A leader of one already needs none.
@@ -136,13 +152,14 @@ pub(crate) struct Foreground {
 impl Foreground {
     /// Starts it, over the cores that are free.
     pub(crate) fn start(start: &Start) -> anyhow::Result<Self> {
+        let all = start.limit();
         let (lease, limit) = match connect(&start.place) {
-            Ok(mut runner) => match runner.ask(&Request::Lease(start.limit))? {
+            Ok(mut runner) => match runner.ask(&Request::Lease(all))? {
                 Reply::Leased(leased) => (Some(runner), leased),
                 Reply::Refused(refusal) => return Err(usage(format!("--foreground: {}", refusal.message))),
                 _ => anyhow::bail!("the runner gave an answer to another question"),
             },
-            Err(ConnectError::NotRunning) => (None, start.limit),
+            Err(ConnectError::NotRunning) => (None, all),
             Err(error) => return Err(error.into()),
         };
         start.place.ensure()?;

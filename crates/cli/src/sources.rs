@@ -251,7 +251,7 @@ fn glob(pattern: &str, cwd: &Path) -> anyhow::Result<Vec<PathBuf>> {
             found.push(path.to_owned());
         }
     })
-    .with_context(|| format!("--glob {pattern}"))?;
+    .map_err(|error| usage(format!("--glob {pattern}: {error}")))?;
     found.sort();
     Ok(found)
 }

@@ -185,14 +185,14 @@ pub fn travels(name: &[u8]) -> bool {
     const STAY_PREFIXES: &[&str] = &["SSH_", "XDG_RUNTIME_", "XDG_SESSION_", "XDG_SEAT", "XDG_VTNR", "_cluster_"];
     const JOB: &[&str] = &[
         "CLUSTER_BATCH_ID", "CLUSTER_JOB_ID", "CLUSTER_JOB_INDEX", "CLUSTER_RUN", "CLUSTER_ROOT",
-        "CLUSTER_DEPTH", "CLUSTER_NNODES", "CLUSTER_TOT_NCORES", "CLUSTER_TOT_NTASKS",
+        "CLUSTER_SUBMISSION", "CLUSTER_DEPTH", "CLUSTER_NNODES", "CLUSTER_TOT_NCORES", "CLUSTER_TOT_NTASKS",
         "CLUSTER_NCORES_PER_NODE", "CLUSTER_NTASKS_PER_NODE", "CLUSTER_NCORES_PER_TASK",
     ];
     !STAYS.iter().chain(JOB).any(|stays| stays.as_bytes() == name)
         && !STAY_PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
 }
 
-const BEFORE: &str = r#"# Runs one job of the batch above: sh job.<k>.sh INDEX RUN. Written by `cluster`; see docs/job-files.md.
+const BEFORE: &str = r#"# Runs one job of the batch above: sh job.<k>.sh INDEX RUN [EPOCH]. Written by `cluster`; see docs/job-files.md.
 _cluster_index=$1 _cluster_run=${2:-1}
 case $_cluster_index in ''|*[!0-9]*) echo "$0: no job index" >&2; exit 2 ;; esac
 _cluster_dir=$_cluster_root/jobs/$_cluster_batch
@@ -205,12 +205,19 @@ trap '_cluster_got=HUP' HUP
 trap '_cluster_got=USR1' USR1
 trap '_cluster_got=USR2' USR2
 [ -d "$_cluster_dir/$_cluster_shard" ] || mkdir -p -m 700 "$_cluster_dir/$_cluster_shard"
-printf 'v1 start %d %d %s %d -\n' "$_cluster_k" "$(command -p date +%s)" \
-  "$(command -p uname -n)" "$$" >> "$_cluster_dir/$_cluster_shard/$_cluster_stem.status"
+# Clock and host name without a process of their own, where the system shows them; $3 is the time of start.
+_cluster_up=
+[ -r /proc/uptime ] && IFS=. read -r _cluster_up _cluster_rest < /proc/uptime
+_cluster_epoch=${3:-$(command -p date +%s)}
+_cluster_host=
+[ -r /proc/sys/kernel/hostname ] && read -r _cluster_host < /proc/sys/kernel/hostname
+printf 'v1 start %d %d %s %d -\n' "$_cluster_k" "$_cluster_epoch" \
+  "${_cluster_host:-$(command -p uname -n)}" "$$" >> "$_cluster_dir/$_cluster_shard/$_cluster_stem.status"
 "#;
 
 const IDENTITY: &str = r#"export CLUSTER_ROOT="$_cluster_root" CLUSTER_BATCH_ID="$_cluster_batch" \
-  CLUSTER_JOB_ID="$_cluster_batch.$_cluster_index" CLUSTER_JOB_INDEX="$_cluster_index" CLUSTER_RUN="$_cluster_run"
+  CLUSTER_JOB_ID="$_cluster_batch.$_cluster_index" CLUSTER_JOB_INDEX="$_cluster_index" CLUSTER_RUN="$_cluster_run" \
+  CLUSTER_SUBMISSION="$_cluster_k"
 "#;
 
 const RUN: &str = r#"
@@ -226,13 +233,21 @@ const RUN: &str = r#"
 ) < "$_cluster_in" >> "$_cluster_dir/$_cluster_shard/$_cluster_stem.out" \
   2>> "$_cluster_dir/$_cluster_shard/$_cluster_stem.err"
 _cluster_code=$?
-_cluster_sizes=$(cd "$_cluster_dir/$_cluster_shard" &&
-  command -p wc -c "$_cluster_stem.out" "$_cluster_stem.err" && command -p date +%s)
-# Two lines of "bytes name", the total, the time; the names have no blanks.
+cd "$_cluster_dir/$_cluster_shard" || exit "$_cluster_code"
+_cluster_sizes='0 - 0'
+if [ -s "$_cluster_stem.out" ] || [ -s "$_cluster_stem.err" ]; then
+  # Two lines of "bytes name" and the total; the names have no blanks.
+  _cluster_sizes=$(command -p wc -c "$_cluster_stem.out" "$_cluster_stem.err")
+fi
+if [ -n "$_cluster_up" ] && IFS=. read -r _cluster_now _cluster_rest < /proc/uptime; then
+  _cluster_epoch=$((_cluster_epoch + _cluster_now - _cluster_up))
+else
+  _cluster_epoch=$(command -p date +%s)
+fi
 IFS=' 
 	'
 set -- $_cluster_sizes
-printf 'v1 end %d %d %d %d %d %s\n' "$_cluster_k" "${7:-0}" "$_cluster_code" "${1:-0}" "${3:-0}" \
+printf 'v1 end %d %d %d %d %d %s\n' "$_cluster_k" "$_cluster_epoch" "$_cluster_code" "${1:-0}" "${3:-0}" \
   "$_cluster_got" >> "$_cluster_dir/$_cluster_shard/$_cluster_stem.status"
 exit "$_cluster_code"
 "#;
@@ -276,8 +291,15 @@ mod tests {
     }
 
     #[test]
+    fn a_job_is_told_its_submission() {
+        let root = ByteString::from("/r");
+        let script = render(place(&root), &JobSpec::single("x", vec!["true".into()], "/".into()));
+        assert!(String::from_utf8(script).unwrap().contains("CLUSTER_SUBMISSION=\"$_cluster_k\""));
+    }
+
+    #[test]
     fn what_belongs_to_a_login_stays() {
-        for stays in ["SSH_CONNECTION", "TMPDIR", "XDG_RUNTIME_DIR", "DISPLAY", "CLUSTER_JOB_ID"] {
+        for stays in ["SSH_CONNECTION", "TMPDIR", "XDG_RUNTIME_DIR", "DISPLAY", "CLUSTER_JOB_ID", "CLUSTER_SUBMISSION"] {
             assert!(!travels(stays.as_bytes()), "{stays}");
         }
         for goes in ["PATH", "HOME", "LANG", "CLUSTER_OPT_TIME", "XDG_DATA_HOME"] {

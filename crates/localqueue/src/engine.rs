@@ -22,6 +22,7 @@ use crate::submission::{Live, Root};
 /// A job that runs.
 struct Running {
     start: Start,
+    since: Timestamp,
     /// The slot's bell; an adopted job has its watcher's.
     control: Arc<Control>,
     lent: bool,
@@ -156,6 +157,7 @@ impl Engine {
     pub fn cancel(&self, key: BatchKey, jobs: Option<&IndexSet>, signal: i32) -> (IndexSet, IndexSet) {
         let mut state = self.lock();
         let unstarted = state.queue.cancel(key, jobs);
+        let root = state.roots.get(usize::from(key.0)).and_then(Clone::clone);
         let mut asked = Vec::new();
         for running in state.running.values_mut() {
             let meant = running.start.key == key && jobs.is_none_or(|jobs| jobs.contains(running.start.index));
@@ -163,6 +165,11 @@ impl Engine {
                 running.cancelled = true;
                 running.control.ask(signal);
                 asked.push(running.start.index);
+                // Known as running from here on: what becomes of the rest of the batch is not about it.
+                let Start { index, k, run, .. } = running.start;
+                if let Some(root) = &root {
+                    root.record(Event::Started { batch: key.1, index, k, run, at: running.since, pid: 0 });
+                }
             }
         }
         let doomed = state.queue.happened(key, &unstarted, Happened::Failed);
@@ -283,10 +290,10 @@ impl Engine {
     }
 
     /// Takes in a job that was found running: it has its part of the machine until `adopted_ended`.
-    pub(crate) fn adopt(&self, start: Start, control: Arc<Control>) {
+    pub(crate) fn adopt(&self, start: Start, since: Timestamp, control: Arc<Control>) {
         let mut state = self.lock();
         state.queue.adopt(start.key, start.need);
-        state.running.insert((start.key, start.index), Running { start, control, lent: false, cancelled: false });
+        state.running.insert((start.key, start.index), Running { start, since, control, lent: false, cancelled: false });
     }
 
     /// An adopted job is over.
@@ -365,7 +372,7 @@ impl Shared {
             control.set_bare(false);
             state.running.insert(
                 (start.key, start.index),
-                Running { start, control: control.clone(), lent: false, cancelled: false },
+                Running { start, since, control: control.clone(), lent: false, cancelled: false },
             );
             if state.queue.has_dependents(start.key) {
                 let one = IndexSet::range(start.index, start.index + 1);

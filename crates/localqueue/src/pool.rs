@@ -283,6 +283,13 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_job_knows_its_submission() {
+        let (_dir, pool) = pool(1);
+        let done = pool.run(sh("echo $CLUSTER_SUBMISSION")).wait().unwrap();
+        assert_eq!(text(done.stdout), "0\n");
+    }
+
+    #[test]
     fn a_command_that_is_not_there() {
         let (_dir, pool) = pool(1);
         let done = pool.run(Task::new(["no-such-command"], "/")).wait().unwrap();

@@ -145,11 +145,12 @@ impl Live {
     /// The environment of its bare jobs, without what differs from job to job.
     pub(crate) fn env(&self, settings: &Settings, batch: BatchId) -> &EnvBlock {
         self.env.get_or_init(|| {
-            let batch = OsString::from(batch.to_string());
+            let (batch, k) = (OsString::from(batch.to_string()), OsString::from(settings.k.to_string()));
             let own = [
                 (OsStr::new("PWD"), settings.cwd.as_os_str()),
                 (OsStr::new("CLUSTER_ROOT"), settings.root.as_os_str()),
                 (OsStr::new("CLUSTER_BATCH_ID"), &batch),
+                (OsStr::new("CLUSTER_SUBMISSION"), &k),
             ];
             let given = settings.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
             EnvBlock::new(given.chain(own))

@@ -43,6 +43,8 @@ enum What {
 struct Here {
     job: JobId,
     run: u32,
+    /// The submission that it is of.
+    k: u32,
     root: PathBuf,
 }
 
@@ -66,14 +68,19 @@ impl Here {
         let job = get("CLUSTER_JOB_ID")?.to_string_lossy();
         let wrong =
             |name: &str, value: &str| usage(format!("{name} is {value}, which no job of cluster has"));
+        let number = |name: &str, least: u32| match context.env(name).map(|text| text.to_string_lossy()) {
+            None => Ok(None),
+            Some(text) => match text.parse().ok().filter(|&number: &u32| number >= least) {
+                Some(number) => Ok(Some(number)),
+                None => Err(wrong(name, &text)),
+            },
+        };
+        let run = number("CLUSTER_RUN", 1)?.unwrap_or(1);
         Ok(Self {
             job: job.parse().map_err(|_| wrong("CLUSTER_JOB_ID", &job))?,
-            run: match context.env("CLUSTER_RUN").map(|run| run.to_string_lossy()) {
-                None => 1,
-                Some(run) => {
-                    run.parse().ok().filter(|&run| run > 0).ok_or_else(|| wrong("CLUSTER_RUN", &run))?
-                }
-            },
+            run,
+            // A job.sh of before, sent again as it lay there, does not say it.
+            k: number("CLUSTER_SUBMISSION", 0)?.unwrap_or(run - 1),
             // Never --root or the nearest one: the job's own is where it was submitted.
             root: PathBuf::from(get("CLUSTER_ROOT")?),
         })
@@ -185,8 +192,7 @@ fn waiting(dir: &Path, job: JobId) -> Vec<(String, String)> {
 
 fn set(here: &Here, facts: &[String]) -> anyhow::Result<Exit> {
     let facts = facts.iter().map(|text| fact(text)).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
-    // Submissions are counted from 0, runs from 1; a job of ours has one run in each.
-    let k = here.run - 1;
+    let k = here.k;
     let mut text = serde_json::to_vec(&json!({ "v": 1, "job": here.job, "k": k, "set": facts }))?;
     text.push(b'\n');
     if text.len() > LARGEST {

@@ -74,7 +74,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     }
     let argv = match sh {
         None => words.command.into_iter().map(ByteString::from).collect(),
-        Some(text) => shell_words(text, words.command, &columns, plan.per_job)?,
+        Some(text) => shell_words(text, words.command, &columns, plan.per_job, plan.append)?,
     };
     let mut job = spec.spec(&context, &stage, Command::Argv(argv), &first, true)?;
     job.count = count;
@@ -100,6 +100,7 @@ fn shell_words(
     more: Vec<OsString>,
     columns: &[String],
     per_job: u32,
+    append: bool,
 ) -> anyhow::Result<Vec<ByteString>> {
     if !more.is_empty() {
         return Err(usage("--sh takes the whole command; after it come ::: and inputs only"));
@@ -109,9 +110,70 @@ fn shell_words(
         usage("with --per-job the text of --sh can have one kind of placeholder, outside quotes")
     })?;
     if parameters.is_empty() {
-        text.extend_from_slice(br#" "$@""#);
+        if append && !has_parameters(&text) {
+            text.extend_from_slice(br#" "$@""#);
+        }
         parameters.push("{}".to_owned());
     }
     let head = ["sh".into(), "-c".into(), ByteString(text), "sh".into()];
     Ok(head.into_iter().chain(parameters.into_iter().map(ByteString::from)).collect())
+}
+
+/// Whether the shell finds positional parameters in the text: `$1`, `${1…}`, `$@`, `$*`, `$#`, and not where
+/// quotes keep them from it (`awk '{ print $1 }'`).
+fn has_parameters(text: &[u8]) -> bool {
+    let mut quote = 0u8;
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (quote, byte) {
+            (0, b'\'' | b'"') => quote = byte,
+            (b'\'', b'\'') | (b'"', b'"') => quote = 0,
+            (0 | b'"', b'\\') => rest = rest.get(1..).unwrap_or_default(),
+            (0 | b'"', b'$') => {
+                let (braced, name) = match rest.strip_prefix(b"{") {
+                    // `${#x}` is the length of x, `${#}` how many parameters there are.
+                    Some(name) => (true, name.strip_prefix(b"#").filter(|name| name.first() != Some(&b'}')).unwrap_or(name)),
+                    None => (false, rest),
+                };
+                match name {
+                    [b'1'..=b'9' | b'@' | b'*', ..] => return true,
+                    [b'#', ..] if !braced => return true,
+                    [b'#', b'}', ..] => return true,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str, append: bool) -> Vec<String> {
+        let words = shell_words(text.into(), Vec::new(), &[String::new()], 1, append).unwrap();
+        words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn the_input_is_appended_where_the_text_does_not_name_it() {
+        for text in ["wc -l", "awk '{ print $1 }'", r"echo \$1", "echo $0 $$ $x ${x} ${#x} $?", "it's $1 '"] {
+            assert_eq!(words(text, true), ["sh", "-c", &format!(r#"{text} "$@""#), "sh", "{}"], "{text}");
+            assert_eq!(words(text, false), ["sh", "-c", text, "sh", "{}"], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_with_parameters_stays_as_it_is() {
+        for text in [
+            "if [ $1 = 50 ]; then exit 1; fi", "echo \"'$1'\"", "echo ${1%.gz}", "echo ${12}", "for x in \"$@\"; do :; done",
+            "echo $*", "echo $#", "echo ${#}", "echo ${#1}", "echo ${@}", "echo '$' $2", "echo \\\\$1",
+        ] {
+            assert_eq!(words(text, true), ["sh", "-c", text, "sh", "{}"], "{text}");
+        }
+        assert_eq!(words("echo {.} $1", true), ["sh", "-c", r#"echo "${1}" $1"#, "sh", "{.}"]);
+    }
 }

@@ -153,10 +153,15 @@ impl Submission for DiskSubmission {
 
 /// Writes a private file that appears whole or not at all.
 pub(crate) fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&name)?;
-    file.write_all(text)?;
+    write_private(Path::new(&name), text)?;
     fs::rename(&name, path)
+}
+
+/// Writes a private file, in a directory that nobody looks into yet.
+pub(crate) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text)
 }

@@ -17,7 +17,7 @@ use cluster_localqueue::runner::{
     Accepted, Change, RootStore, Settled, StartedJob, StoreFailure, Unfinished, WorkPlan, need_of,
 };
 
-use super::files::write_new;
+use super::files::{write_new, write_private};
 use super::owner::Owner;
 use crate::layout::Layout;
 
@@ -43,9 +43,13 @@ impl LocalStore {
         let dir = self.layout.batch(batch);
         let stage = self.layout.stage(tag);
         if !dir.is_dir() {
+            let root = ByteString::from(self.layout.root().to_owned());
+            let script = render(ScriptPlace { root: &root, batch, k: 0 }, spec);
+            write_private(&stage.join("job.0.json"), &serde_json::to_vec(spec)?)?;
+            write_private(&stage.join("job.0.sh"), &script)?;
             fs::rename(&stage, &dir)?;
         }
-        self.write_submission(batch, 0, spec, None)
+        Ok(())
     }
 
     fn write_submission(
@@ -251,6 +255,11 @@ impl RootStore for LocalStore {
     fn resubmit(&mut self, what: &Resubmit) -> Result<Accepted, Refusal> {
         let row = self.store.batch(what.batch).map_err(refused)?;
         let row = row.ok_or_else(|| refused(StoreError::UnknownBatch(what.batch)))?;
+        // Before anything is stored: what a submission of a cleaned batch has in the store nobody could run.
+        if !self.layout.batch(what.batch).is_dir() {
+            let message = format!("the files of batch {} were cleaned: submit it anew", what.batch);
+            return Err(Refusal { kind: RefusalKind::Usage, message });
+        }
         let mut last = self.store.submissions(what.batch).map_err(refused)?;
         last.sort_by_key(|submission| submission.k);
         let last_k = last.last().map_or(0, |submission| submission.k);
@@ -343,7 +352,7 @@ impl RootStore for LocalStore {
                 Event::Started { batch, index, k, run, at, pid } => changes.push(JobChange {
                     started: Some(*at),
                     host: Some(self.host.clone()),
-                    pid: Some(*pid),
+                    pid: Some(*pid).filter(|&pid| pid != 0),
                     ..JobChange::new(JobId { batch: *batch, index: *index }, *k, *run, JobState::Running, *at)
                 }),
                 Event::Ended(ended) => changes.push(self.ended(ended)),
@@ -398,5 +407,41 @@ impl LocalStore {
             usage: Some(Usage { cpu_us: ended.usage.cpu_us, max_rss_kb: ended.usage.max_rss_kb }),
             ..JobChange::new(id, ended.k, ended.run, ended.cause.state(), ended.ended)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_jobsdb::OpenOptions;
+
+    use super::*;
+
+    #[test]
+    fn a_cleaned_batch_is_not_sent_again() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        layout.ensure().unwrap();
+        let store = Store::open(root.path(), &OpenOptions { create: true, ..OpenOptions::default() }).unwrap();
+        let mut store = LocalStore::new(store, layout.clone(), Owner::runner(), None);
+        let spec = JobSpec::single("x", vec!["true".into()], "/".into());
+        let now = Timestamp::now();
+        let new = NewBatch::new(Tag::from_bits(1), spec, "local", "local", JobState::Queued, "me", now);
+        let batch = store.store.accept(&[new]).unwrap()[0];
+        let end = Unstarted::Ended { cause: Cause::Exit(1), reason: None };
+        store.store.set_unstarted(batch, None, &end, now).unwrap();
+        let what = |bits| Resubmit {
+            tag: Tag::from_bits(bits),
+            batch,
+            jobs: IndexSet::range(0, 1),
+            spec: None,
+            keep_script: false,
+        };
+        let before = store.store.batch(batch).unwrap();
+        let refusal = store.resubmit(&what(2)).unwrap_err();
+        assert!(matches!(refusal.kind, RefusalKind::Usage), "{}", refusal.message);
+        assert_eq!(refusal.message, "the files of batch 1 were cleaned: submit it anew");
+        assert_eq!(store.store.batch(batch).unwrap(), before);
+        fs::create_dir(layout.batch(batch)).unwrap();
+        assert_eq!(store.resubmit(&what(3)).unwrap().k, 1);
     }
 }

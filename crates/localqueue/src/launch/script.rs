@@ -109,6 +109,7 @@ fn start(job: &mut Job<'_>, settings: &Settings) -> io::Result<Pid> {
         .arg(settings.dir.join(format!("job.{}.sh", settings.k)))
         .arg(job.start.index.to_string())
         .arg(job.start.run.to_string())
+        .arg((job.started.0 / 1_000_000).to_string())
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .process_group(0)

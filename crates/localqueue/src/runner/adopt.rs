@@ -50,7 +50,9 @@ pub(crate) fn settle(files: &dyn RootFiles, unfinished: &Unfinished, slots: &[En
         let id = (entry.batch, entry.index, entry.run);
         // A job whose end the store has is in neither: its entry is old.
         let queued = unfinished.works.iter().any(|work| {
-            work.batch == entry.batch && work.run == entry.run && work.jobs.contains(entry.index)
+            work.batch == entry.batch
+                && work.run == entry.run
+                && (work.jobs.contains(entry.index) || work.held.contains(entry.index))
         });
         if queued || started.contains_key(&id) {
             let job = StartedJob {
@@ -234,9 +236,9 @@ impl Watcher {
 
     /// Watches it to its end from a thread of its own; until then it has its part of the machine.
     pub(crate) fn watch(self, root: RootId, engine: &Engine) {
-        let StartedJob { batch, index, k, run, need, cancel_requested, .. } = self.job;
+        let StartedJob { batch, index, k, run, need, started, cancel_requested } = self.job;
         let start = Start { key: (root, batch), index, k, run, need };
-        engine.adopt(start, self.control.clone());
+        engine.adopt(start, started, self.control.clone());
         if cancel_requested {
             engine.cancel(start.key, Some(&[index].into_iter().collect()), Signal::TERM.as_raw());
         }

@@ -466,8 +466,8 @@ impl Thread {
         }
     }
 
-    /// `affected` are the jobs that the queue had. Where the whole batch was meant, and none of it has
-    /// started or ended in between, the store can do it in one row.
+    /// `affected` are the jobs that the queue had. Where the whole batch was meant the store does it in one
+    /// row, as ever many there are; a job that runs and has no row yet gets its own by its end.
     fn change(
         &mut self,
         batch: BatchId,
@@ -478,8 +478,7 @@ impl Thread {
         if affected.is_empty() {
             return Ok(0);
         }
-        let whole = meant.is_none() && affected.ranges().len() == 1 && affected.first() == Some(0);
-        self.store.change(batch, if whole { None } else { Some(affected) }, change)?;
+        self.store.change(batch, if meant.is_none() { None } else { Some(affected) }, change)?;
         Ok(affected.len())
     }
 
@@ -513,6 +512,7 @@ impl Thread {
                 let gone: IndexSet =
                     settled.iter().filter(|(batch, _)| *batch == work.batch).map(|(_, index)| *index).collect();
                 work.jobs = work.jobs.difference(&gone);
+                work.held = work.held.difference(&gone);
                 work
             })
             .collect();
