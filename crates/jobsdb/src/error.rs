@@ -138,7 +138,7 @@ pub enum StoreError {
     #[error("no jobs of batch {0} were named to be submitted again")]
     NoJobs(BatchId),
     /// A batch with jobs that have not ended is not removed.
-    #[error("batch {batch} has {count} jobs that have not ended: cancel them first, or use --force")]
+    #[error("batch {batch} has {count} jobs that have not ended: cancel them or wait for them first")]
     Unfinished {
         /// The batch.
         batch: BatchId,
