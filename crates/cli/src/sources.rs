@@ -6,7 +6,6 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use cluster_client::Stage;
 use cluster_core::inputs::{InputPlan, Link, Source, SourceKind};
 use cluster_core::ByteString;
