@@ -2,7 +2,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use cluster_core::{JobId, Timestamp};
 use serde::Serialize;
+
+use crate::commands::show::time;
 
 /// One line of data.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
@@ -71,4 +74,61 @@ pub(crate) fn bytes(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = (bytes.max(1).ilog2() / 10).min(4);
     if unit == 0 { format!("{bytes} B") } else { format!("{:.1} {}", bytes as f64 / f64::from(unit * 10).exp2(), units[unit as usize]) }
+}
+
+/// The jobs that were asked for and whose files were cleaned, said once.
+#[derive(Default)]
+pub(crate) struct Cleaned {
+    count: u64,
+    first: Option<(JobId, Timestamp)>,
+    last: Option<Timestamp>,
+}
+
+impl Cleaned {
+    /// One more, cleaned then.
+    pub(crate) fn add(&mut self, job: JobId, at: Timestamp) {
+        self.count += 1;
+        self.first = self.first.or(Some((job, at)));
+        self.last = self.last.max(Some(at));
+    }
+
+    /// How many.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Says it, where there is something to say.
+    pub(crate) fn tell(&self) {
+        if let Some(text) = self.text() {
+            talk(&text);
+        }
+    }
+
+    fn text(&self) -> Option<String> {
+        let ((first, at), last) = (self.first?, self.last?);
+        let at = match self.count {
+            1 => time(at),
+            _ => format!("by {}", time(last)),
+        };
+        Some(match self.count {
+            1 => format!("cluster: the files of job {first} were cleaned ({at})"),
+            count => format!("cluster: the files of {count} jobs were cleaned ({at}), the first is {first}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleaned_jobs_are_told_once() {
+        let mut cleaned = Cleaned::default();
+        assert_eq!(cleaned.text(), None);
+        cleaned.add(JobId::new(17, 3), Timestamp::from_secs(0));
+        assert_eq!(cleaned.text().unwrap(), "cluster: the files of job 17.3 were cleaned (1970-01-01T00:00:00Z)");
+        cleaned.add(JobId::new(17, 4), Timestamp::from_secs(60));
+        let both = "cluster: the files of 2 jobs were cleaned (by 1970-01-01T00:01:00Z), the first is 17.3";
+        assert_eq!((cleaned.text().as_deref(), cleaned.count()), (Some(both), 2));
+    }
 }

@@ -53,6 +53,17 @@ pub fn file(layout: &Layout, job: JobId, k: SubmissionNumber, stream: Stream) ->
     layout.job_file(job.batch, job.index, k, stream.suffix())
 }
 
+/// Whether an output was removed by a clean. That of a job in a pack goes with its whole batch only.
+pub fn is_cleaned(layout: &Layout, row: &JobRow, stream: Stream) -> bool {
+    let Some(_) = row.cleaned else { return false };
+    let place = row.output.as_ref().map(|place| (place.pack, if stream == Stream::Out { place.out } else { place.err }));
+    let path = match place {
+        Some((pack, StreamPlace::Pack { .. })) => layout.pack(row.id.batch, pack),
+        _ => file(layout, row.id, row.k, stream),
+    };
+    !path.exists()
+}
+
 /// Opens an output. `place` says where it is; `None`: what there is in the file so far.
 ///
 /// # Errors
@@ -127,5 +138,52 @@ impl<'a> Copier<'a> {
             done += part as u64;
         }
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_core::{Cause, ExitStatus, JobSpec, JobState, Tag, Timestamp};
+    use cluster_jobsdb::{JobChange, JobQuery, NewBatch, OpenOptions, Store};
+
+    use super::*;
+
+    #[test]
+    fn an_output_is_cleaned_when_its_file_or_pack_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        let mut store = Store::open(root.path(), &OpenOptions { create: true, ..OpenOptions::default() }).unwrap();
+        let mut spec = JobSpec::single("x", vec!["true".into()], "/".into());
+        spec.count = 2;
+        let new = NewBatch::new(Tag::from_bits(1), spec, "local", "local", JobState::Queued, "me", Timestamp(1));
+        let batch = store.accept(&[new]).unwrap()[0];
+        let pack = StreamPlace::Pack { offset: 0, len: 3 };
+        let change = |index, place| JobChange {
+            cause: Some(Cause::Exit(0)),
+            status: Some(ExitStatus::Exit(0)),
+            started: Some(Timestamp(2)),
+            ended: Some(Timestamp(3)),
+            output: Some(OutputPlace { pack: 0, out: place, err: place }),
+            ..JobChange::new(JobId { batch, index }, 0, 1, JobState::Succeeded, Timestamp(3))
+        };
+        store.apply(&[change(0, pack), change(1, StreamPlace::File { bytes: 3 })]).unwrap();
+        std::fs::create_dir_all(layout.batch(batch).join("0")).unwrap();
+        let files = [layout.pack(batch, 0), file(&layout, JobId { batch, index: 1 }, 0, Stream::Out)];
+        for file in &files {
+            std::fs::write(file, "abc").unwrap();
+        }
+        let mut cleaned = || {
+            let rows = store.jobs(batch, &JobQuery { limit: 9, ..JobQuery::default() }).unwrap();
+            let cleaned = rows.iter().map(|row| is_cleaned(&layout, row, Stream::Out)).collect::<Vec<_>>();
+            // The files go before the mark is set; a mark set later is seen by the next call.
+            store.mark_cleaned(batch, None, Timestamp(4)).unwrap();
+            cleaned
+        };
+        assert_eq!(cleaned(), [false, false]);
+        assert_eq!(cleaned(), [false, false]);
+        std::fs::remove_file(&files[1]).unwrap();
+        assert_eq!(cleaned(), [false, true]);
+        std::fs::remove_file(&files[0]).unwrap();
+        assert_eq!(cleaned(), [true, true]);
     }
 }

@@ -4,14 +4,15 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use cluster_client::output::{Copier, Stream};
+use cluster_client::ClientError;
+use cluster_client::output::{Copier, Stream, is_cleaned};
 use cluster_core::{JobState, Selector, Timestamp};
 use cluster_jobsdb::{JobQuery, JobRow};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::{Exit, usage};
-use crate::output::{json, talk};
+use crate::output::{Cleaned, json, talk};
 
 /// The options of `get`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +52,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let layout = context.client.layout().clone();
     let mut copier = Copier::new(&layout);
     let mut target = Target::new(&context, args)?;
-    let (mut unfinished, mut failed) = (0, 0);
+    let (mut unfinished, mut failed, mut cleaned) = (0, 0, Cleaned::default());
     for selection in selected {
         let mut after = None;
         loop {
@@ -63,6 +64,12 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             for row in &rows {
                 if !row.state.is_end() {
                     unfinished += 1;
+                    continue;
+                }
+                if let Some(at) = row.cleaned
+                    && is_cleaned(&layout, row, stream)
+                {
+                    cleaned.add(row.id, at);
                     continue;
                 }
                 failed += u64::from(row.state == JobState::Failed);
@@ -77,10 +84,11 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         }
     }
     target.finish()?;
+    cleaned.tell();
     if unfinished > 0 {
         talk(&format!("cluster: {unfinished} jobs have not ended and are left out; `cluster wait` waits for them"));
     }
-    Ok(if failed + unfinished > 0 { Exit::JOB_FAILED } else { Exit::GOOD })
+    Ok(if failed + unfinished + cleaned.count() > 0 { Exit::JOB_FAILED } else { Exit::GOOD })
 }
 
 /// Where the outputs go.
@@ -104,7 +112,7 @@ impl Target {
             if taken && !args.force {
                 return Err(usage(format!("{} is not empty: write into it all the same with --force", dir.display())));
             }
-            fs::create_dir_all(&dir)?;
+            fs::create_dir_all(&dir).map_err(|e| ClientError::file("make", &dir, e))?;
             return Ok(Self::Dir(dir));
         }
         Ok(if context.common.json { Self::Json } else { Self::Stdout(BufWriter::new(io::stdout())) })
@@ -168,7 +176,7 @@ impl NewFile {
     }
 
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
-        fs::rename(&self.beside, &self.path)?;
+        fs::rename(&self.beside, &self.path).map_err(|e| ClientError::file("write", &self.path, e))?;
         self.done = true;
         Ok(())
     }

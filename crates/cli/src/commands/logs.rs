@@ -5,14 +5,14 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::PathBuf;
 
 use cluster_client::output::{self, Stream};
-use cluster_core::{JobId, JobState, Selector};
+use cluster_core::{JobId, JobState, Selector, Timestamp};
 use cluster_jobsdb::JobQuery;
 use regex::bytes::Regex;
 
 use crate::commands::run::{OnInterrupt, stream};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
-use crate::output::talk;
+use crate::output::{Cleaned, talk};
 use crate::signals::Signals;
 
 /// The options of `logs`.
@@ -71,10 +71,18 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         Some(file) => Box::new(BufWriter::new(file.file()?)),
         None => Box::new(BufWriter::new(std::io::stdout().lock())),
     };
+    let (mut cleaned, asked) = (Cleaned::default(), jobs.len() as u64);
     for id in jobs {
-        let Some(from) = open(&mut context, id, args.run, which)? else {
-            talk(&format!("cluster: job {id} had no run {}", args.run.unwrap_or(1)));
-            continue;
+        let from = match open(&mut context, id, args.run, which)? {
+            Found::Output(from) => from,
+            Found::Cleaned(at) => {
+                cleaned.add(id, at);
+                continue;
+            }
+            Found::NoRun => {
+                talk(&format!("cluster: job {id} had no run {}", args.run.unwrap_or(1)));
+                continue;
+            }
         };
         let prefix = if args.prefix { format!("{id}: ") } else { String::new() };
         print(from, &mut sink, &prefix, args.tail, grep.as_ref())?;
@@ -84,19 +92,30 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     if let Some(file) = export {
         file.finish()?;
     }
-    Ok(Exit::GOOD)
+    cleaned.tell();
+    Ok(if asked > 0 && cleaned.count() == asked { Exit::JOB_FAILED } else { Exit::GOOD })
 }
 
-fn open(context: &mut Context, id: JobId, run: Option<u32>, which: Stream) -> anyhow::Result<Option<output::Output>> {
-    let row = context.client.job(id)?.row;
-    let (k, place) = match run.filter(|run| *run != row.run) {
-        None => (row.k, row.output),
-        Some(run) => match context.client.store()?.runs(id)?.into_iter().find(|row| row.run == run) {
-            Some(row) => (row.k, row.output),
-            None => return Ok(None),
-        },
-    };
-    Ok(Some(output::open(context.client.layout(), id, k, place.as_ref(), which)?))
+/// What there is of a run.
+enum Found {
+    Output(output::Output),
+    Cleaned(Timestamp),
+    NoRun,
+}
+
+fn open(context: &mut Context, id: JobId, run: Option<u32>, which: Stream) -> anyhow::Result<Found> {
+    let mut row = context.client.job(id)?.row;
+    if let Some(run) = run.filter(|run| *run != row.run) {
+        let Some(earlier) = context.client.store()?.runs(id)?.into_iter().find(|row| row.run == run) else {
+            return Ok(Found::NoRun);
+        };
+        (row.k, row.output) = (earlier.k, earlier.output);
+    }
+    let layout = context.client.layout();
+    Ok(match row.cleaned.filter(|_| output::is_cleaned(layout, &row, which)) {
+        Some(at) => Found::Cleaned(at),
+        None => Found::Output(output::open(layout, id, row.k, row.output.as_ref(), which)?),
+    })
 }
 
 /// Byte for byte where nothing is to be chosen; else line by line, and never more than the tail in memory.

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use cluster_client::Job;
 use cluster_client::local::DiskSubmission;
-use cluster_client::output::{Stream, file};
+use cluster_client::output::{Stream, file, is_cleaned};
 use cluster_core::{ByteString, Cause, JobId, JobState, Selector, Timestamp, shell};
 use cluster_jobsdb::{JobQuery, JobRow, RunRow, Selection};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::commands::ls::Batch;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{self, line, span};
+use crate::output::{self, Cleaned, line, span};
 
 /// The options of `show`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let selected = context.select(&args.selectors)?;
+    let mut cleaned = Cleaned::default();
     for selection in &selected {
         let per_job = args.short || args.command || args.input || args.script || !args.state.is_empty();
         if selection.jobs.is_none() && !per_job {
@@ -54,9 +55,10 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             }
         }
         for id in jobs(&mut context, args, selection)? {
-            show_job(&mut context, args, id)?;
+            show_job(&mut context, args, id, &mut cleaned)?;
         }
     }
+    cleaned.tell();
     Ok(Exit::GOOD)
 }
 
@@ -73,6 +75,9 @@ fn jobs(context: &mut Context, args: &Args, selection: &Selection) -> anyhow::Re
 
 fn show_batch(context: &mut Context, selection: &Selection) -> anyhow::Result<()> {
     let row = context.client.batch(selection.batch)?;
+    if let Some(at) = row.cleaned.filter(|_| !context.client.layout().batch(row.id).is_dir()) {
+        output::talk(&format!("cluster: the files of batch {} were cleaned ({})", row.id, time(at)));
+    }
     let spec = row.spec()?;
     let meta = context.client.store()?.meta(row.id)?;
     if context.common.json {
@@ -101,8 +106,18 @@ fn show_batch(context: &mut Context, selection: &Selection) -> anyhow::Result<()
     fields.print()
 }
 
-fn show_job(context: &mut Context, args: &Args, id: JobId) -> anyhow::Result<()> {
+fn show_job(context: &mut Context, args: &Args, id: JobId, cleaned: &mut Cleaned) -> anyhow::Result<()> {
     let job = context.client.job(id)?;
+    // A script that is gone is an error of its own.
+    if let Some(at) = job.row.cleaned.filter(|_| !context.client.layout().batch(id.batch).is_dir()) {
+        cleaned.add(id, at);
+        let from_files = args.script || args.command || args.input;
+        if from_files && !context.common.json {
+            return Ok(());
+        }
+    } else if let Some(at) = job.row.cleaned.filter(|_| is_cleaned(context.client.layout(), &job.row, Stream::Out)) {
+        cleaned.add(id, at);
+    }
     if args.script {
         let path = context.client.layout().script(id.batch, job.row.k);
         let text = std::fs::read(&path).map_err(|e| cluster_client::ClientError::file("read", path, e))?;
