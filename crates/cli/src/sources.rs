@@ -100,6 +100,7 @@ impl SourceArgs {
             sources: sources.into_iter().enumerate().map(zip).collect(),
             per_job: self.per_job.max(1),
             append: !self.no_append,
+            literal: 0,
         };
         check_zipped(&plan)?;
         Ok(plan)

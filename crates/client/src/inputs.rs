@@ -179,6 +179,7 @@ mod tests {
             ],
             per_job: 4,
             append: true,
+            literal: 0,
         };
         assert_eq!(InputReader::columns(&plan), ["", "name", "n", ""]);
         let reader = InputReader::open(&dir, plan).unwrap();

@@ -82,6 +82,9 @@ pub struct InputPlan {
     /// Whether a command without a placeholder gets its input as the last word.
     #[serde(default = "yes")]
     pub append: bool,
+    /// So many words at the head are taken as they are, whatever is in them: the text of `sh -c`.
+    #[serde(default)]
+    pub literal: u32,
 }
 
 fn yes() -> bool {
@@ -121,7 +124,7 @@ impl InputPlan {
     /// ```
     /// use cluster_core::inputs::{InputPlan, Link, Source, SourceKind};
     /// let numbers = |last, link| Source { kind: SourceKind::Range { first: 1, last, step: 1 }, link, columns: vec![] };
-    /// let plan = InputPlan { sources: vec![numbers(2, Link::Cross), numbers(3, Link::Cross)], per_job: 1, append: true };
+    /// let plan = InputPlan { sources: vec![numbers(2, Link::Cross), numbers(3, Link::Cross)], per_job: 1, append: true, literal: 0 };
     /// assert_eq!(plan.len(), Some(6));
     /// assert_eq!((0..6).map(|n| plan.picks(n)).collect::<Vec<_>>(),
     ///     [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]);
@@ -167,6 +170,7 @@ mod tests {
             sources: vec![range(1, 2, 1, Link::Cross), range(1, 3, 1, Link::Cross), range(4, 6, 1, Link::Zip)],
             per_job: 4,
             append: true,
+            literal: 0,
         };
         assert_eq!((plan.len(), plan.jobs()), (Some(6), Some(2)));
         assert_eq!(plan.picks(4), [1, 1, 1]);

@@ -4,6 +4,7 @@
 
 use crate::bytestring::ByteString;
 use crate::ids::JobIndex;
+use crate::inputs::InputPlan;
 
 /// What is done to an input before it goes in; the suffix of the placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,17 +41,21 @@ pub struct Template {
 
 impl Template {
     /// Reads `words`; `columns` are the names of the inputs' columns, empty ones without a name. Where
-    /// no word has a placeholder for an input and `append` says so, the input becomes the last word.
+    /// no word has a placeholder for an input and the plan says so, the input becomes the last word; the
+    /// plan's literal words are not looked into.
     ///
     /// ```
-    /// use cluster_core::{ByteString, template::Template};
+    /// use cluster_core::{ByteString, inputs::InputPlan, template::Template};
+    /// let plan = InputPlan { sources: vec![], per_job: 1, append: true, literal: 0 };
     /// let words = ["gzip", "-c", "{}", "{/.}.gz"].map(ByteString::from);
-    /// let job = Template::parse(&words, &[""], true).render(0, &[vec!["dir/a.txt".into()]]);
+    /// let job = Template::parse(&words, &[""], &plan).render(0, &[vec!["dir/a.txt".into()]]);
     /// assert_eq!(job, ["gzip", "-c", "dir/a.txt", "a.gz"].map(ByteString::from));
     /// ```
-    pub fn parse<S: AsRef<str>>(words: &[ByteString], columns: &[S], append: bool) -> Self {
-        let mut words: Vec<_> = words.iter().map(|word| parse_word(&word.0, columns)).collect();
-        if append && !words.iter().flatten().any(|part| matches!(part, Part::Input(..))) {
+    pub fn parse<S: AsRef<str>>(words: &[ByteString], columns: &[S], plan: &InputPlan) -> Self {
+        let (literal, words) = words.split_at((plan.literal as usize).min(words.len()));
+        let literal = literal.iter().map(|word| vec![Part::Literal(word.0.clone())]);
+        let mut words: Vec<_> = literal.chain(words.iter().map(|word| parse_word(&word.0, columns))).collect();
+        if plan.append && !words.iter().flatten().any(|part| matches!(part, Part::Input(..))) {
             words.push(vec![Part::Input(None, Transform::Whole)]);
         }
         Self { words }
@@ -241,10 +246,21 @@ mod tests {
 
     use super::*;
 
+    fn plan(literal: u32) -> InputPlan {
+        InputPlan { sources: Vec::new(), per_job: 1, append: true, literal }
+    }
+
+    #[test]
+    fn literal_words_are_not_looked_into() {
+        let words = ["sh", "-c", r#"echo "${1}" {}"#, "sh", "{}"].map(ByteString::from);
+        let job = Template::parse(&words, &[""], &plan(4)).render(0, &[vec!["$(touch x)".into()]]);
+        assert_eq!(job, ["sh", "-c", r#"echo "${1}" {}"#, "sh", "$(touch x)"].map(ByteString::from));
+    }
+
     fn render(words: &[&str], columns: &[&str], inputs: &[&[&str]]) -> Vec<String> {
         let words: Vec<_> = words.iter().map(|&w| w.into()).collect();
         let inputs: Vec<Record> = inputs.iter().map(|r| r.iter().map(|&v| v.into()).collect()).collect();
-        let words = Template::parse(&words, columns, true).render(4, &inputs);
+        let words = Template::parse(&words, columns, &plan(0)).render(4, &inputs);
         words.iter().map(|w| w.to_string_lossy().into_owned()).collect()
     }
 
@@ -285,7 +301,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics(word in "[{}./#a1$'\"\\\\ ]{0,12}", value: Vec<u8>) {
-            let template = Template::parse(&[word.as_str().into()], &["a"], true);
+            let template = Template::parse(&[word.as_str().into()], &["a"], &plan(0));
             template.render(0, &[vec![ByteString(value)]]);
             let _ = shell_text(word.as_bytes(), &["a"], false);
             let _ = shell_text(word.as_bytes(), &["a"], true);

@@ -40,8 +40,13 @@ struct State {
     closing: bool,
 }
 
-/// What is called when the engine has nothing to do, or has again.
-pub type OnQuiet = Box<dyn Fn(bool) + Send + Sync>;
+impl State {
+    /// Takes out the submissions of a batch of which nothing runs.
+    fn idle_live(&mut self, key: BatchKey) -> Vec<Arc<Live>> {
+        let idle = self.live.extract_if(|(of, _), (_, running)| *of == key && *running == 0);
+        idle.map(|(_, (live, _))| live).collect()
+    }
+}
 
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -175,6 +180,10 @@ impl Engine {
         let doomed = state.queue.happened(key, &unstarted, Happened::Failed);
         self.shared.doom(&mut state, doomed);
         self.shared.wake(&mut state);
+        // Where nothing of the batch runs either, nobody else will come by to tidy up after it.
+        let over: Vec<_> = if state.queue.has_unstarted(key) { Vec::new() } else { state.idle_live(key) };
+        drop(state);
+        over.iter().for_each(|live| live.tidy());
         (unstarted, asked.into_iter().collect())
     }
 

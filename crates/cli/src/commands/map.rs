@@ -59,7 +59,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         context.go_foreground()?;
     }
     let mut stage = context.client.stage()?;
-    let plan = sources.plan(&mut stage, &words, &context.cwd)?;
+    let mut plan = sources.plan(&mut stage, &words, &context.cwd)?;
     let columns = InputReader::columns(&plan);
     let count = plan.jobs().ok_or_else(|| usage("that would be more than four billion jobs"))?;
     if count == 0 {
@@ -72,6 +72,8 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
             context.config.limits.max_jobs_per_batch
         )));
     }
+    // The text is the shell's: what looks like a placeholder in it is one no more.
+    plan.literal = if sh.is_some() { 4 } else { 0 };
     let argv = match sh {
         None => words.command.into_iter().map(ByteString::from).collect(),
         Some(text) => shell_words(text, words.command, &columns, plan.per_job, plan.append)?,

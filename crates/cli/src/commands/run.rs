@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::commands::submit;
 use crate::context::Context;
-use crate::exit::{Exit, code};
+use crate::exit::{Exit, code, is_broken_pipe};
 use crate::output::talk;
 use crate::signals::Signals;
 use crate::spec_args::{SpecArgs, WhatArgs};
@@ -63,6 +63,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     match stream(&mut context.client, JobId { batch, index: 0 }, &signals, lender.as_ref(), on_interrupt) {
         Ok(Some(row)) => Ok(report(&row, interrupted)),
         Ok(None) => Ok(Exit::INTERRUPTED),
+        Err(error) if is_broken_pipe(&error) => Err(error),
         Err(error) => {
             talk(&format!("cluster: {error:#}; job {batch}.0 goes on: `cluster attach {batch}` goes back to it"));
             Ok(OURS)

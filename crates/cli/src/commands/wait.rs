@@ -7,7 +7,7 @@ use cluster_jobsdb::Selection;
 
 use crate::context::Context;
 use crate::exit::{Exit, usage};
-use crate::output::talk;
+use crate::output::{json, talk};
 
 /// The options of `wait`.
 #[derive(Debug, clap::Args)]
@@ -32,8 +32,11 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let timeout = args.timeout.and_then(|time| time.as_duration());
     let lender = context.enclosing();
     let waited = context.client.wait(&selected, until, timeout, lender.as_ref(), |_, _| {})?;
+    let (ended, all) = context.client.progress(&selected)?;
+    if context.common.json {
+        json(&serde_json::json!({ "v": 1, "ended": ended, "jobs": all, "timed_out": waited == Waited::TimedOut }))?;
+    }
     if waited == Waited::TimedOut {
-        let (ended, all) = context.client.progress(&selected)?;
         if !context.common.quiet {
             talk(&format!("cluster: {} of {all} jobs have not ended", all - ended));
         }

@@ -70,7 +70,7 @@ impl DiskSubmission {
         env.push(("CLUSTER_DEPTH".into(), spec.depth.to_string().into()));
         let inputs = match (&spec.command, &spec.inputs) {
             (Command::Argv(words), Some(plan)) => {
-                let template = Template::parse(words, &InputReader::columns(plan), plan.append);
+                let template = Template::parse(words, &InputReader::columns(plan), plan);
                 let inputs = dir.join("inputs");
                 Some((InputReader::open(&inputs, plan.clone()).map_err(named(&inputs))?, template))
             }
