@@ -1,6 +1,6 @@
 //! The queue: which job starts next. Pure: it knows neither processes nor files nor the clock.
 //!
-//! Jobs of one submission that ask for the same are one [`Work`]; its queued jobs are ranges, so a
+//! Jobs of one submission that ask for the same are one work; its queued jobs are ranges, so a
 //! million of them cost as much as one. Works of equal need stand in one class: only the heads of the
 //! classes are ever looked at.
 //!
@@ -157,6 +157,7 @@ impl Jobs {
 /// What few works have.
 #[derive(Debug, Default)]
 struct Extra {
+    /// Held jobs beside others that are not.
     held: IndexSet,
     blockers: Vec<Blocker>,
 }
@@ -164,13 +165,16 @@ struct Extra {
 /// Kept small: a hundred thousand single jobs are as many of these.
 #[derive(Debug)]
 struct Work {
-    key: BatchKey,
+    batch: BatchId,
     /// Age, and the place among those of equal priority.
     seq: u32,
     k: SubmissionNumber,
     run: RunNumber,
     class: u32,
     priority: i32,
+    root: RootId,
+    /// Whether `jobs` are held, all of them.
+    all_held: bool,
     jobs: Jobs,
     extra: Option<Box<Extra>>,
 }
@@ -180,29 +184,51 @@ impl Work {
         (Reverse(self.priority), self.seq)
     }
 
-    fn held(&self) -> u64 {
-        self.extra.as_ref().map_or(0, |extra| extra.held.len())
+    fn key(&self) -> BatchKey {
+        (self.root, self.batch)
+    }
+
+    /// Jobs that may start, and jobs that are held.
+    fn counts(&self) -> (u64, u64) {
+        let beside = self.extra.as_ref().map_or(0, |extra| extra.held.len());
+        if self.all_held { (0, self.jobs.len() + beside) } else { (self.jobs.len(), beside) }
+    }
+
+    /// The same as sets.
+    fn sets(&self) -> (IndexSet, IndexSet) {
+        let beside = self.extra.as_ref().map(|extra| extra.held.clone()).unwrap_or_default();
+        if self.all_held {
+            (IndexSet::new(), self.jobs.to_set().union(&beside))
+        } else {
+            (self.jobs.to_set(), beside)
+        }
+    }
+
+    fn set(&mut self, pending: IndexSet, held: IndexSet) {
+        self.all_held = pending.is_empty() && !held.is_empty();
+        let (jobs, beside) = if self.all_held { (held, pending) } else { (pending, held) };
+        self.jobs = Jobs::new(jobs);
+        if !beside.is_empty() || self.extra.is_some() {
+            self.extra.get_or_insert_default().held = beside;
+        }
+    }
+
+    fn blockers(&self) -> &[Blocker] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.blockers)
     }
 
     fn is_blocked(&self) -> bool {
-        self.extra.as_ref().is_some_and(|extra| !extra.blockers.is_empty())
+        !self.blockers().is_empty()
     }
 
     fn is_over(&self) -> bool {
-        self.jobs.is_empty() && self.held() == 0
+        self.counts() == (0, 0)
     }
 
     /// Everything in it that has not started.
     fn unstarted(&self) -> IndexSet {
-        let jobs = self.jobs.to_set();
-        match &self.extra {
-            Some(extra) => jobs.union(&extra.held),
-            None => jobs,
-        }
-    }
-
-    fn extra(&mut self) -> &mut Extra {
-        self.extra.get_or_insert_default()
+        let (pending, held) = self.sets();
+        pending.union(&held)
     }
 }
 
@@ -229,7 +255,9 @@ pub struct Queue {
     works: Vec<Option<Work>>,
     vacant: Vec<WorkId>,
     next_seq: u32,
-    by_batch: BTreeMap<BatchKey, WorkIds>,
+    /// The first work of each batch, and the others of the few that have several.
+    by_batch: BTreeMap<u64, WorkId>,
+    siblings: HashMap<BatchKey, Vec<WorkId>>,
     classes: Vec<Class>,
     class_of: HashMap<Amount, u32>,
     /// The head of each class that has one.
@@ -241,20 +269,13 @@ pub struct Queue {
     paused: BTreeSet<RootId>,
 }
 
-/// The works of a batch: nearly always one.
-#[derive(Debug)]
-enum WorkIds {
-    One(WorkId),
-    Many(Box<Vec<WorkId>>),
+/// A batch as one number, in the order of root and id; ids stay below 2^48.
+fn packed(key: BatchKey) -> u64 {
+    u64::from(key.0) << 48 | key.1.0 & ((1 << 48) - 1)
 }
 
-impl WorkIds {
-    fn as_slice(&self) -> &[WorkId] {
-        match self {
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
-        }
-    }
+fn unpacked(key: u64) -> BatchKey {
+    ((key >> 48) as RootId, BatchId(key & ((1 << 48) - 1)))
 }
 
 impl Queue {
@@ -302,17 +323,19 @@ impl Queue {
         }
         let blockers: Vec<_> = new.blockers.into_iter().filter(|blocker| !blocker.waiting.is_empty()).collect();
         let others: BTreeSet<_> = blockers.iter().map(|blocker| blocker.batch).collect();
-        let plain = new.held.is_empty() && blockers.is_empty();
-        let work = Work {
-            key: new.key,
+        let mut work = Work {
+            batch: new.key.1,
             seq,
             k: new.k,
             run: new.run,
             class: self.class(new.need),
             priority: new.priority,
-            jobs: Jobs::new(new.jobs),
-            extra: (!plain).then(|| Box::new(Extra { held: new.held, blockers })),
+            root: new.key.0,
+            all_held: false,
+            jobs: Jobs::Range(0, 0),
+            extra: (!blockers.is_empty()).then(|| Box::new(Extra { held: IndexSet::new(), blockers })),
         };
+        work.set(new.jobs, new.held);
         let id = self.insert(work);
         for other in others {
             self.dependents.entry((new.key.0, other)).or_default().push(id);
@@ -327,28 +350,27 @@ impl Queue {
     }
 
     fn insert(&mut self, work: Work) -> WorkId {
-        self.counts.queued += work.jobs.len();
-        self.counts.held += work.held();
-        let key = work.key;
+        let (queued, held) = work.counts();
+        self.counts.queued += queued;
+        self.counts.held += held;
+        let key = work.key();
         let id = match self.vacant.pop() {
             Some(id) => {
                 self.works[id as usize] = Some(work);
                 id
             }
             None => {
+                if self.works.len() == self.works.capacity() {
+                    // Doubling would leave up to half of a long queue's memory unused.
+                    self.works.reserve_exact(64 + self.works.len() / 16);
+                }
                 self.works.push(Some(work));
                 (self.works.len() - 1) as WorkId
             }
         };
-        match self.by_batch.entry(key) {
-            std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(WorkIds::One(id))),
-            std::collections::btree_map::Entry::Occupied(mut entry) => match entry.get_mut() {
-                WorkIds::Many(ids) => ids.push(id),
-                WorkIds::One(first) => {
-                    let both = vec![*first, id];
-                    entry.insert(WorkIds::Many(Box::new(both)));
-                }
-            },
+        match self.by_batch.entry(packed(key)) {
+            std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(id)),
+            std::collections::btree_map::Entry::Occupied(_) => self.siblings.entry(key).or_default().push(id),
         }
         self.make_ready(id);
         id
@@ -358,9 +380,10 @@ impl Queue {
     fn change<T>(&mut self, id: WorkId, change: impl FnOnce(&mut Work) -> T) -> Option<T> {
         self.unready(id);
         let work = self.works.get_mut(id as usize)?.as_mut()?;
-        let (queued, held) = (work.jobs.len(), work.held());
+        let (queued, held) = work.counts();
         let result = change(work);
-        let (queued_now, held_now, over) = (work.jobs.len(), work.held(), work.is_over());
+        let (queued_now, held_now) = work.counts();
+        let over = work.is_over();
         self.counts.queued = self.counts.queued - queued + queued_now;
         self.counts.held = self.counts.held - held + held_now;
         if over {
@@ -374,14 +397,20 @@ impl Queue {
     fn forget(&mut self, id: WorkId) {
         let Some(work) = self.works[id as usize].take() else { return };
         self.vacant.push(id);
-        if let Some(ids) = self.by_batch.get_mut(&work.key) {
-            match ids {
-                WorkIds::Many(ids) if ids.len() > 1 => ids.retain(|&other| other != id),
-                _ => drop(self.by_batch.remove(&work.key)),
+        let siblings = self.siblings.get_mut(&work.key());
+        if self.by_batch.get(&packed(work.key())) == Some(&id) {
+            match siblings.and_then(Vec::pop) {
+                Some(other) => drop(self.by_batch.insert(packed(work.key()), other)),
+                None => drop(self.by_batch.remove(&packed(work.key()))),
             }
+        } else if let Some(siblings) = siblings {
+            siblings.retain(|&other| other != id);
         }
-        for blocker in work.extra.iter().flat_map(|extra| &extra.blockers) {
-            if let Some(ids) = self.dependents.get_mut(&(work.key.0, blocker.batch)) {
+        if self.siblings.get(&work.key()).is_some_and(Vec::is_empty) {
+            self.siblings.remove(&work.key());
+        }
+        for blocker in work.blockers() {
+            if let Some(ids) = self.dependents.get_mut(&(work.root, blocker.batch)) {
                 ids.retain(|&other| other != id);
             }
         }
@@ -394,8 +423,10 @@ impl Queue {
 
     fn make_ready(&mut self, id: WorkId) {
         let Some(work) = &self.works[id as usize] else { return };
-        let throttled = self.throttles.get(&work.key).is_some_and(|throttle| throttle.running >= throttle.limit);
-        if work.jobs.is_empty() || work.is_blocked() || throttled || self.paused.contains(&work.key.0) {
+        let throttle = self.throttles.get(&work.key());
+        let throttled = throttle.is_some_and(|throttle| throttle.running >= throttle.limit);
+        let none = work.jobs.is_empty() || work.all_held;
+        if none || work.is_blocked() || throttled || self.paused.contains(&work.root) {
             return;
         }
         let (rank, class) = (work.rank(), work.class);
@@ -458,8 +489,13 @@ impl Queue {
         let need = self.classes[class].need;
         let work = self.works[id as usize].as_mut()?;
         let index = work.jobs.pop_first()?;
-        let start = Start { key: work.key, index, k: work.k, run: work.run, need };
+        let start = Start { key: work.key(), index, k: work.k, run: work.run, need };
         let empty = work.jobs.is_empty();
+        if empty {
+            // Where only held ones are left, they are its jobs now.
+            let (pending, held) = work.sets();
+            work.set(pending, held);
+        }
         let over = work.is_over();
         self.counts.queued -= 1;
         self.taken = self.taken.saturating_add(&need);
@@ -495,7 +531,7 @@ impl Queue {
         self.taken = self.taken.saturating_sub(&need);
         let Some(throttle) = self.throttles.get_mut(&key) else { return };
         throttle.running = throttle.running.saturating_sub(1);
-        if throttle.running == 0 && !self.by_batch.contains_key(&key) {
+        if throttle.running == 0 && !self.by_batch.contains_key(&packed(key)) {
             self.throttles.remove(&key);
         } else {
             for id in self.works_of(key) {
@@ -511,23 +547,22 @@ impl Queue {
     }
 
     fn works_of(&self, key: BatchKey) -> Vec<WorkId> {
-        self.by_batch.get(&key).map(|ids| ids.as_slice().to_vec()).unwrap_or_default()
+        let first = self.by_batch.get(&packed(key)).copied();
+        first.into_iter().chain(self.siblings.get(&key).into_iter().flatten().copied()).collect()
     }
 
     /// Whether any job of the batch has not started.
     pub fn has_unstarted(&self, key: BatchKey) -> bool {
-        self.by_batch.contains_key(&key)
+        self.by_batch.contains_key(&packed(key))
     }
 
     /// Holds those of `jobs` (`None`: all) that are queued. Returns them.
     pub fn hold(&mut self, key: BatchKey, jobs: Option<&IndexSet>) -> IndexSet {
         self.each(key, |work| {
-            let all = work.jobs.to_set();
-            let moved = jobs.map_or_else(|| all.clone(), |jobs| all.intersection(jobs));
+            let (pending, held) = work.sets();
+            let moved = jobs.map_or_else(|| pending.clone(), |jobs| pending.intersection(jobs));
             if !moved.is_empty() {
-                work.jobs = Jobs::new(all.difference(&moved));
-                let extra = work.extra();
-                extra.held = extra.held.union(&moved);
+                work.set(pending.difference(&moved), held.union(&moved));
             }
             moved
         })
@@ -536,11 +571,10 @@ impl Queue {
     /// Lets those of `jobs` that are held go. Returns them.
     pub fn release(&mut self, key: BatchKey, jobs: Option<&IndexSet>) -> IndexSet {
         self.each(key, |work| {
-            let Some(extra) = &mut work.extra else { return IndexSet::new() };
-            let moved = jobs.map_or_else(|| extra.held.clone(), |jobs| extra.held.intersection(jobs));
-            extra.held = extra.held.difference(&moved);
+            let (pending, held) = work.sets();
+            let moved = jobs.map_or_else(|| held.clone(), |jobs| held.intersection(jobs));
             if !moved.is_empty() {
-                work.jobs = Jobs::new(work.jobs.to_set().union(&moved));
+                work.set(pending.union(&moved), held.difference(&moved));
             }
             moved
         })
@@ -549,12 +583,10 @@ impl Queue {
     /// Takes those of `jobs` that have not started out of the queue. Returns them.
     pub fn cancel(&mut self, key: BatchKey, jobs: Option<&IndexSet>) -> IndexSet {
         self.each(key, |work| {
-            let all = work.unstarted();
+            let (pending, held) = work.sets();
+            let all = pending.union(&held);
             let gone = jobs.map_or_else(|| all.clone(), |jobs| all.intersection(jobs));
-            work.jobs = Jobs::new(work.jobs.to_set().difference(&gone));
-            if let Some(extra) = &mut work.extra {
-                extra.held = extra.held.difference(&gone);
-            }
+            work.set(pending.difference(&gone), held.difference(&gone));
             gone
         })
     }
@@ -583,30 +615,29 @@ impl Queue {
                     work.priority = priority;
                     return (moved, None);
                 }
-                let pending = work.jobs.to_set();
-                let held = work.extra.as_ref().map(|extra| extra.held.clone()).unwrap_or_default();
-                let blockers = work.extra.as_ref().map(|extra| extra.blockers.clone()).unwrap_or_default();
-                work.jobs = Jobs::new(pending.difference(&moved));
-                if let Some(extra) = &mut work.extra {
-                    extra.held = held.difference(&moved);
-                }
-                let part = Work {
-                    key,
+                let (pending, held) = work.sets();
+                let blockers = work.blockers().to_vec();
+                work.set(pending.difference(&moved), held.difference(&moved));
+                let mut part = Work {
+                    batch: work.batch,
                     seq: work.seq,
                     k: work.k,
                     run: work.run,
                     class: work.class,
                     priority,
-                    jobs: Jobs::new(pending.intersection(&moved)),
-                    extra: Some(Box::new(Extra { held: held.intersection(&moved), blockers })),
+                    root: work.root,
+                    all_held: false,
+                    jobs: Jobs::Range(0, 0),
+                    extra: (!blockers.is_empty()).then(|| Box::new(Extra { held: IndexSet::new(), blockers })),
                 };
+                part.set(pending.intersection(&moved), held.intersection(&moved));
                 (moved, Some(part))
             });
             let Some((moved, part)) = split else { continue };
             changed = changed.union(&moved);
             if let Some(part) = part {
                 let others: BTreeSet<_> =
-                    part.extra.iter().flat_map(|extra| &extra.blockers).map(|blocker| blocker.batch).collect();
+                    part.blockers().iter().map(|blocker| blocker.batch).collect();
                 let id = self.insert(part);
                 for other in others {
                     self.dependents.entry((key.0, other)).or_default().push(id);
@@ -658,15 +689,10 @@ impl Queue {
                     if let Some(extra) = &mut work.extra {
                         extra.blockers.retain(|blocker| !blocker.waiting.is_empty());
                     }
-                    contradicted.then(|| Doomed { key: work.key, k: work.k, run: work.run, jobs: work.unstarted() })
+                    contradicted.then(|| Doomed { key: work.key(), k: work.k, run: work.run, jobs: work.unstarted() })
                 });
                 if let Some(Some(gone)) = contradicted {
-                    self.change(id, |work| {
-                        work.jobs = Jobs::Range(0, 0);
-                        if let Some(extra) = &mut work.extra {
-                            extra.held = IndexSet::new();
-                        }
-                    });
+                    self.change(id, |work| work.set(IndexSet::new(), IndexSet::new()));
                     news.push((gone.key, gone.jobs.clone(), Happened::Failed));
                     doomed.push(gone);
                 }
@@ -681,7 +707,7 @@ impl Queue {
     /// From now on nothing of this root starts (or again something does): its disk is full, or gone.
     pub fn pause_root(&mut self, root: RootId, paused: bool) {
         if paused != self.paused.contains(&root) {
-            let ids: Vec<_> = self.of_root(root).flat_map(|(_, ids)| ids.as_slice().to_vec()).collect();
+            let ids: Vec<_> = self.of_root(root).flat_map(|key| self.works_of(key)).collect();
             if paused {
                 self.paused.insert(root);
                 ids.into_iter().for_each(|id| self.unready(id));
@@ -692,13 +718,14 @@ impl Queue {
         }
     }
 
-    fn of_root(&self, root: RootId) -> impl Iterator<Item = (&BatchKey, &WorkIds)> {
-        self.by_batch.range((root, BatchId(0))..=(root, BatchId(u64::MAX)))
+    fn of_root(&self, root: RootId) -> impl Iterator<Item = BatchKey> {
+        let all = packed((root, BatchId(0)))..=packed((root, BatchId(u64::MAX)));
+        self.by_batch.range(all).map(|(key, _)| unpacked(*key))
     }
 
     /// Forgets a root and all that waits in it.
     pub fn remove_root(&mut self, root: RootId) {
-        let keys: Vec<_> = self.of_root(root).map(|(key, _)| *key).collect();
+        let keys: Vec<_> = self.of_root(root).collect();
         for key in keys {
             self.cancel(key, None);
         }

@@ -147,7 +147,7 @@ fn all_jobs_of_an_array_are_waited_for_and_doom_spreads() {
 
 #[test]
 fn a_hundred_thousand_single_jobs_are_small() {
-    assert!(size_of::<Option<Work>>() <= 72, "{}", size_of::<Option<Work>>());
+    assert!(size_of::<Option<Work>>() <= 56, "{}", size_of::<Option<Work>>());
 }
 
 #[derive(Debug, Clone)]
