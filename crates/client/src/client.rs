@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use cluster_core::{BatchId, ByteString, IndexSet, JobId, JobSpec, Selector, SubmissionNumber, Tag};
 use cluster_jobsdb::{BatchRow, OpenOptions, SelectContext, Selection, Store, StoreError};
-use cluster_localqueue::runner::protocol::{Action, RefusalKind, Reply, Report, Request, Resubmit, Submit, Target};
+use cluster_localqueue::runner::protocol::{
+    Action, RefusalKind, Reply, Report, Request, Resubmit, Submit, Target,
+};
 use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, connect_or_start};
 
 use crate::error::ClientError;
@@ -188,7 +190,12 @@ impl Client {
     /// # Errors
     /// A refusal, or a runner that cannot be reached; then nothing was taken in, or the same call made
     /// again (the tag is the stage's) gives the batch that was.
-    pub fn submit(&mut self, stage: Stage, spec: JobSpec, options: &SubmitOptions) -> Result<BatchId, ClientError> {
+    pub fn submit(
+        &mut self,
+        stage: Stage,
+        spec: JobSpec,
+        options: &SubmitOptions,
+    ) -> Result<BatchId, ClientError> {
         let submit = Submit {
             tag: stage.tag().clone(),
             spec,
@@ -235,7 +242,7 @@ impl Client {
         keep_script: bool,
     ) -> Result<SubmissionNumber, ClientError> {
         let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
-        let what = Resubmit { tag, batch, jobs: jobs.clone(), spec, keep_script };
+        let what = Box::new(Resubmit { tag, batch, jobs: jobs.clone(), spec, keep_script });
         match self.ask(&Request::Resubmit { root: self.root(), what })? {
             Reply::Resubmitted(k) => Ok(k),
             _ => Err(odd_answer()),

@@ -169,13 +169,21 @@ mod tests {
         let table = table.finish().unwrap();
         let plan = InputPlan {
             sources: vec![
-                Source { kind: SourceKind::Stored { file: 0, count: lines }, link: Link::Cross, columns: vec![] },
+                Source {
+                    kind: SourceKind::Stored { file: 0, count: lines },
+                    link: Link::Cross,
+                    columns: vec![],
+                },
                 Source {
                     kind: SourceKind::Stored { file: 1, count: table },
                     link: Link::Cross,
                     columns: vec!["name".into(), "n".into()],
                 },
-                Source { kind: SourceKind::Range { first: 5, last: 6, step: 1 }, link: Link::Cross, columns: vec![] },
+                Source {
+                    kind: SourceKind::Range { first: 5, last: 6, step: 1 },
+                    link: Link::Cross,
+                    columns: vec![],
+                },
             ],
             per_job: 4,
             append: true,

@@ -56,7 +56,10 @@ pub fn file(layout: &Layout, job: JobId, k: SubmissionNumber, stream: Stream) ->
 /// Whether an output was removed by a clean. That of a job in a pack goes with its whole batch only.
 pub fn is_cleaned(layout: &Layout, row: &JobRow, stream: Stream) -> bool {
     let Some(_) = row.cleaned else { return false };
-    let place = row.output.as_ref().map(|place| (place.pack, if stream == Stream::Out { place.out } else { place.err }));
+    let place = row
+        .output
+        .as_ref()
+        .map(|place| (place.pack, if stream == Stream::Out { place.out } else { place.err }));
     let path = match place {
         Some((pack, StreamPlace::Pack { .. })) => layout.pack(row.id.batch, pack),
         _ => file(layout, row.id, row.k, stream),
@@ -117,7 +120,10 @@ impl<'a> Copier<'a> {
     /// # Errors
     /// Where it cannot be read or written.
     pub fn copy(&mut self, row: &JobRow, stream: Stream, to: &mut dyn io::Write) -> io::Result<u64> {
-        let place = row.output.as_ref().map(|place| (place.pack, if stream == Stream::Out { place.out } else { place.err }));
+        let place = row
+            .output
+            .as_ref()
+            .map(|place| (place.pack, if stream == Stream::Out { place.out } else { place.err }));
         let Some((k, StreamPlace::Pack { offset, len })) = place else {
             let mut from = open(self.layout, row.id, row.k, row.output.as_ref(), stream)?;
             return io::copy(&mut from, to);
@@ -125,7 +131,8 @@ impl<'a> Copier<'a> {
         if len == 0 {
             return Ok(0);
         }
-        let known = self.pack.as_ref().is_some_and(|(batch, number, _)| (*batch, *number) == (row.id.batch, k));
+        let known =
+            self.pack.as_ref().is_some_and(|(batch, number, _)| (*batch, *number) == (row.id.batch, k));
         if !known {
             self.pack = Some((row.id.batch, k, File::open(self.layout.pack(row.id.batch, k))?));
         }
@@ -152,10 +159,12 @@ mod tests {
     fn an_output_is_cleaned_when_its_file_or_pack_is_gone() {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::new(root.path());
-        let mut store = Store::open(root.path(), &OpenOptions { create: true, ..OpenOptions::default() }).unwrap();
+        let mut store =
+            Store::open(root.path(), &OpenOptions { create: true, ..OpenOptions::default() }).unwrap();
         let mut spec = JobSpec::single("x", vec!["true".into()], "/".into());
         spec.count = 2;
-        let new = NewBatch::new(Tag::from_bits(1), spec, "local", "local", JobState::Queued, "me", Timestamp(1));
+        let new =
+            NewBatch::new(Tag::from_bits(1), spec, "local", "local", JobState::Queued, "me", Timestamp(1));
         let batch = store.accept(&[new]).unwrap()[0];
         let pack = StreamPlace::Pack { offset: 0, len: 3 };
         let change = |index, place| JobChange {

@@ -29,8 +29,8 @@ impl Watch {
     ///
     /// # Errors
     /// Where the runner is gone: the jobs are not; a new watch starts the next runner.
-    pub fn next(&mut self) -> io::Result<Vec<BatchId>> {
-        match self.connection.next()? {
+    pub fn news(&mut self) -> io::Result<Vec<BatchId>> {
+        match self.connection.reply()? {
             Reply::News(batches) => Ok(batches),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
@@ -39,12 +39,12 @@ impl Watch {
     /// The same, but not for longer than `timeout`; empty then.
     ///
     /// # Errors
-    /// As [`Self::next`].
-    pub fn next_within(&mut self, timeout: Duration) -> io::Result<Vec<BatchId>> {
+    /// As [`Self::news`].
+    pub fn news_within(&mut self, timeout: Duration) -> io::Result<Vec<BatchId>> {
         let timeout = Timespec::try_from(timeout).map_err(|_| io::ErrorKind::InvalidInput)?;
         match poll(&mut [PollFd::new(&self.connection, PollFlags::IN)], Some(&timeout)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => Ok(Vec::new()),
-            Ok(_) => self.next(),
+            Ok(_) => self.news(),
             Err(error) => Err(error.into()),
         }
     }
@@ -147,7 +147,7 @@ impl Client {
                 Some(open) => {
                     let elsewhere = self.is_elsewhere(&batches)?;
                     let patience = if elsewhere { left.min(ELSEWHERE) } else { left };
-                    if open.next_within(patience).is_err() {
+                    if open.news_within(patience).is_err() {
                         // The runner ended or was killed: the next one goes on with the jobs.
                         watch = None;
                     }

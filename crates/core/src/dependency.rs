@@ -66,7 +66,11 @@ impl FromStr for Dependency {
     /// ```
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let wrong = || {
-            ParseError::new("dependency", text, "[afterok|afterany|afternotok|after:]BATCH[.JOBS], like afterok:17.3")
+            ParseError::new(
+                "dependency",
+                text,
+                "[afterok|afterany|afternotok|after:]BATCH[.JOBS], like afterok:17.3",
+            )
         };
         let (kind, on) = match text.split_once(':') {
             Some(("afterok", on)) => (DependencyKind::AfterOk, on),

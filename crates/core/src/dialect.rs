@@ -135,7 +135,8 @@ pub trait Dialect: Send + Sync {
     ///
     /// # Errors
     /// A refusal or an unreachable scheduler.
-    fn parse_query<'o>(&self, output: &'o Output) -> Result<Vec<Result<Row<'o>, DialectError>>, DialectError>;
+    fn parse_query<'o>(&self, output: &'o Output)
+    -> Result<Vec<Result<Row<'o>, DialectError>>, DialectError>;
     /// Command lines that cancel these jobs, as few as the scheduler survives.
     fn cancel(&self, ids: &[RemoteId]) -> Vec<Invocation>;
     /// Command lines that hold these jobs.

@@ -27,7 +27,8 @@ use crate::state::ExitStatus;
 pub struct LocalHost;
 
 /// Variables that change what schedulers print; no command gets to see them (design rule 10).
-const SHAPES_OUTPUT: &[&str] = &["SLURM_TIME_FORMAT", "SLURM_JSON", "SLURM_YAML", "LC_ALL", "LANG", "LANGUAGE", "TZ"];
+const SHAPES_OUTPUT: &[&str] =
+    &["SLURM_TIME_FORMAT", "SLURM_JSON", "SLURM_YAML", "LC_ALL", "LANG", "LANGUAGE", "TZ"];
 const SHAPES_OUTPUT_PREFIXES: &[&str] = &["SQUEUE_", "SACCT_", "SINFO_", "LC_"];
 
 impl Host for LocalHost {
@@ -43,8 +44,11 @@ impl Host for LocalHost {
             // On time-out this is the kill; else it ends what the command left running in its group.
             let _ = kill_process_group(group, Signal::KILL);
         }
-        let failed =
-            |what: &str, source| HostError::Stream { command: invocation.command_line(), what: what.into(), source };
+        let failed = |what: &str, source| HostError::Stream {
+            command: invocation.command_line(),
+            what: what.into(),
+            source,
+        };
         let status = child.wait().map_err(|source| failed("waiting", source))?;
         // Whoever left the group may hold the pipes open for ever: they get until the deadline, or a moment.
         let patience = deadline.max(Instant::now() + Duration::from_millis(200));
@@ -77,7 +81,8 @@ fn start(invocation: &Invocation) -> Result<Child, HostError> {
     command.args(args).process_group(0);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let shapes = SHAPES_OUTPUT.contains(&&*text) || SHAPES_OUTPUT_PREFIXES.iter().any(|p| text.starts_with(p));
+        let shapes =
+            SHAPES_OUTPUT.contains(&&*text) || SHAPES_OUTPUT_PREFIXES.iter().any(|p| text.starts_with(p));
         if shapes {
             command.env_remove(&name);
         }

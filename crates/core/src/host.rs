@@ -69,7 +69,8 @@ impl Invocation {
     /// The command line as a person would type it.
     pub fn command_line(&self) -> String {
         use std::os::unix::ffi::OsStrExt;
-        String::from_utf8_lossy(&crate::shell::join(self.argv.iter().map(|word| word.as_bytes()))).into_owned()
+        String::from_utf8_lossy(&crate::shell::join(self.argv.iter().map(|word| word.as_bytes())))
+            .into_owned()
     }
 }
 
@@ -178,7 +179,8 @@ mod tests {
 
     #[test]
     fn retry_stops_at_the_first_good_answer() {
-        let failed = |result: &Result<Output, HostError>| result.as_ref().is_ok_and(|o| !o.status.is_success());
+        let failed =
+            |result: &Result<Output, HostError>| result.as_ref().is_ok_and(|o| !o.status.is_success());
         let host = retry(FailsTwice(AtomicU32::new(0)), 5, Duration::ZERO, failed);
         assert!(host.run(&Invocation::new(["x"])).unwrap().status.is_success());
         assert_eq!(host.host.0.load(Ordering::SeqCst), 3);

@@ -131,7 +131,11 @@ impl IndexSet {
             if a.max(c) < b.min(d) {
                 ranges.push((a.max(c), b.min(d)));
             }
-            if b < d { left.next() } else { right.next() };
+            if b < d {
+                left.next()
+            } else {
+                right.next()
+            };
         }
         Self { ranges }
     }
@@ -202,7 +206,11 @@ impl FromStr for IndexSet {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let wrong = |part: &str| {
-            ParseError::new("set of job indices", part, "numbers and ranges from low to high, like 3,7-9,10-20:5")
+            ParseError::new(
+                "set of job indices",
+                part,
+                "numbers and ranges from low to high, like 3,7-9,10-20:5",
+            )
         };
         // The largest index is kept free, so that half-open ends never overflow.
         let number = |part: &str| {

@@ -97,7 +97,8 @@ impl InputPlan {
         if self.sources.is_empty() {
             return Some(0);
         }
-        let crossed = self.sources.iter().enumerate().filter(|(i, source)| *i == 0 || source.link == Link::Cross);
+        let crossed =
+            self.sources.iter().enumerate().filter(|(i, source)| *i == 0 || source.link == Link::Cross);
         crossed.map(|(_, source)| source.len()).try_fold(1u64, u64::checked_mul)
     }
 
@@ -167,7 +168,11 @@ mod tests {
     #[test]
     fn zipped_sources_move_together() {
         let plan = InputPlan {
-            sources: vec![range(1, 2, 1, Link::Cross), range(1, 3, 1, Link::Cross), range(4, 6, 1, Link::Zip)],
+            sources: vec![
+                range(1, 2, 1, Link::Cross),
+                range(1, 3, 1, Link::Cross),
+                range(4, 6, 1, Link::Zip),
+            ],
             per_job: 4,
             append: true,
             literal: 0,

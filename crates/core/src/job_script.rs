@@ -113,14 +113,27 @@ where
 ///
 /// Names that a shell cannot hold are left out, as are those that it sets or reads itself while it runs
 /// our lines (`IFS` …) and what [`travels`] leaves behind.
-pub fn environment_file<'a>(variables: impl IntoIterator<Item = (&'a ByteString, &'a ByteString)>) -> Vec<u8> {
+pub fn environment_file<'a>(
+    variables: impl IntoIterator<Item = (&'a ByteString, &'a ByteString)>,
+) -> Vec<u8> {
     let mut text = Vec::new();
     for (name, value) in variables {
         let word = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
         let is_name = name.0.iter().all(word) && !name.0.first().is_none_or(u8::is_ascii_digit);
         let own = [
-            "_", "PPID", "UID", "EUID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO", "PWD", "OLDPWD", "SHLVL",
-            "OPTIND", "IFS", "LINENO",
+            "_",
+            "PPID",
+            "UID",
+            "EUID",
+            "SHELLOPTS",
+            "BASHOPTS",
+            "BASH_VERSINFO",
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "OPTIND",
+            "IFS",
+            "LINENO",
         ];
         if !is_name || own.iter().any(|own| own.as_bytes() == name.0) || !travels(&name.0) {
             continue;
@@ -178,15 +191,41 @@ pub fn parse_environment(text: &[u8]) -> Option<Vec<(ByteString, ByteString)>> {
 /// Whether a variable goes with the job: not what belongs to a host or a login, nor to a job we are in.
 pub fn travels(name: &[u8]) -> bool {
     const STAYS: &[&str] = &[
-        "TMPDIR", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS", "WINDOWID",
-        "GPG_TTY", "TTY", "STY", "TMUX", "TMUX_PANE", "HOSTNAME", "MAIL", "INVOCATION_ID", "JOURNAL_STREAM",
-        "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID",
+        "TMPDIR",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "XAUTHORITY",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "WINDOWID",
+        "GPG_TTY",
+        "TTY",
+        "STY",
+        "TMUX",
+        "TMUX_PANE",
+        "HOSTNAME",
+        "MAIL",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "LISTEN_PID",
     ];
-    const STAY_PREFIXES: &[&str] = &["SSH_", "XDG_RUNTIME_", "XDG_SESSION_", "XDG_SEAT", "XDG_VTNR", "_cluster_"];
+    const STAY_PREFIXES: &[&str] =
+        &["SSH_", "XDG_RUNTIME_", "XDG_SESSION_", "XDG_SEAT", "XDG_VTNR", "_cluster_"];
     const JOB: &[&str] = &[
-        "CLUSTER_BATCH_ID", "CLUSTER_JOB_ID", "CLUSTER_JOB_INDEX", "CLUSTER_RUN", "CLUSTER_ROOT",
-        "CLUSTER_SUBMISSION", "CLUSTER_DEPTH", "CLUSTER_NNODES", "CLUSTER_TOT_NCORES", "CLUSTER_TOT_NTASKS",
-        "CLUSTER_NCORES_PER_NODE", "CLUSTER_NTASKS_PER_NODE", "CLUSTER_NCORES_PER_TASK",
+        "CLUSTER_BATCH_ID",
+        "CLUSTER_JOB_ID",
+        "CLUSTER_JOB_INDEX",
+        "CLUSTER_RUN",
+        "CLUSTER_ROOT",
+        "CLUSTER_SUBMISSION",
+        "CLUSTER_DEPTH",
+        "CLUSTER_NNODES",
+        "CLUSTER_TOT_NCORES",
+        "CLUSTER_TOT_NTASKS",
+        "CLUSTER_NCORES_PER_NODE",
+        "CLUSTER_NTASKS_PER_NODE",
+        "CLUSTER_NCORES_PER_TASK",
     ];
     !STAYS.iter().chain(JOB).any(|stays| stays.as_bytes() == name)
         && !STAY_PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
@@ -268,7 +307,6 @@ mod tests {
         }
     }
 
-
     fn place(root: &ByteString) -> ScriptPlace<'_> {
         ScriptPlace { root, batch: BatchId(17), k: 0 }
     }
@@ -299,7 +337,9 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_login_stays() {
-        for stays in ["SSH_CONNECTION", "TMPDIR", "XDG_RUNTIME_DIR", "DISPLAY", "CLUSTER_JOB_ID", "CLUSTER_SUBMISSION"] {
+        for stays in
+            ["SSH_CONNECTION", "TMPDIR", "XDG_RUNTIME_DIR", "DISPLAY", "CLUSTER_JOB_ID", "CLUSTER_SUBMISSION"]
+        {
             assert!(!travels(stays.as_bytes()), "{stays}");
         }
         for goes in ["PATH", "HOME", "LANG", "CLUSTER_OPT_TIME", "XDG_DATA_HOME"] {

@@ -335,7 +335,11 @@ mod tests {
         let accounting = at(
             9,
             Rank::Accounting,
-            Seen::Ended { status: Some(ExitStatus::Exit(9)), signalled: false, cause: Some(Cause::OutOfMemory) },
+            Seen::Ended {
+                status: Some(ExitStatus::Exit(9)),
+                signalled: false,
+                cause: Some(Cause::OutOfMemory),
+            },
         );
         let outcome = fold(&[at(8, Rank::Record, ended(137, false)), accounting]).outcome();
         assert_eq!(outcome.cause, Some(Cause::OutOfMemory));
@@ -363,7 +367,8 @@ mod tests {
     #[test]
     fn a_requeue_is_a_new_run() {
         let first = at(5, Rank::Record, ended(1, false));
-        let again = Observation { run: 2, rank: Rank::Queue, at: Timestamp(6), seen: Seen::Alive(JobState::Queued) };
+        let again =
+            Observation { run: 2, rank: Rank::Queue, at: Timestamp(6), seen: Seen::Alive(JobState::Queued) };
         assert_eq!(fold(&[again, first]).outcome().state, JobState::Queued);
     }
 

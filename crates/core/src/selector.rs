@@ -55,7 +55,9 @@ impl FromStr for Selector {
                 "state" => value.parse().map(Self::State),
                 "system" => Ok(Self::System(value.to_owned())),
                 _ => match key.strip_prefix("meta.") {
-                    Some(key) if !key.is_empty() => Ok(Self::Meta { key: key.to_owned(), value: value.to_owned() }),
+                    Some(key) if !key.is_empty() => {
+                        Ok(Self::Meta { key: key.to_owned(), value: value.to_owned() })
+                    }
                     _ => Err(wrong(text)),
                 },
             };

@@ -98,11 +98,9 @@ fn parse_line(line: &[u8]) -> Option<StatusLine> {
             err_bytes: text()?.parse().ok()?,
             received: Some(text()?).filter(|&signal| signal != "-").and_then(decoded),
         },
-        "gate" => StatusLine::Gate {
-            k: text()?.parse().ok()?,
-            on: text()?.parse().ok()?,
-            why: decoded(text()?)?,
-        },
+        "gate" => {
+            StatusLine::Gate { k: text()?.parse().ok()?, on: text()?.parse().ok()?, why: decoded(text()?)? }
+        }
         _ => return None,
     };
     fields.next().is_none().then_some(parsed)

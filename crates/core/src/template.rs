@@ -54,7 +54,8 @@ impl Template {
     pub fn parse<S: AsRef<str>>(words: &[ByteString], columns: &[S], plan: &InputPlan) -> Self {
         let (literal, words) = words.split_at((plan.literal as usize).min(words.len()));
         let literal = literal.iter().map(|word| vec![Part::Literal(word.0.clone())]);
-        let mut words: Vec<_> = literal.chain(words.iter().map(|word| parse_word(&word.0, columns))).collect();
+        let mut words: Vec<_> =
+            literal.chain(words.iter().map(|word| parse_word(&word.0, columns))).collect();
         if plan.append && !words.iter().flatten().any(|part| matches!(part, Part::Input(..))) {
             words.push(vec![Part::Input(None, Transform::Whole)]);
         }
@@ -104,7 +105,8 @@ fn apply(value: &[u8], transform: Transform) -> &[u8] {
     let slash = value.iter().rposition(|&b| b == b'/');
     let base_at = slash.map_or(0, |slash| slash + 1);
     // A leading dot names a hidden file, it begins no extension.
-    let dot = value[base_at..].iter().rposition(|&b| b == b'.').filter(|&dot| dot > 0).map(|dot| base_at + dot);
+    let dot =
+        value[base_at..].iter().rposition(|&b| b == b'.').filter(|&dot| dot > 0).map(|dot| base_at + dot);
     match transform {
         Transform::Whole => value,
         Transform::NoExtension => &value[..dot.unwrap_or(value.len())],
@@ -125,7 +127,9 @@ fn parse_word<S: AsRef<str>>(word: &[u8], columns: &[S]) -> Vec<Part> {
     while let Some(&byte) = rest.first() {
         let close = rest.iter().position(|&b| b == b'}');
         let part = match close {
-            Some(close) if byte == b'{' => placeholder(&rest[1..close], columns).map(|part| (part, close + 1)),
+            Some(close) if byte == b'{' => {
+                placeholder(&rest[1..close], columns).map(|part| (part, close + 1))
+            }
             _ => None,
         };
         match part {
@@ -275,13 +279,19 @@ mod tests {
 
     #[test]
     fn without_a_placeholder_the_input_comes_last() {
-        assert_eq!(render(&["echo", "{print $1}", "{#}"], &[""], &[&["a"]]), ["echo", "{print $1}", "5", "a"]);
+        assert_eq!(
+            render(&["echo", "{print $1}", "{#}"], &[""], &[&["a"]]),
+            ["echo", "{print $1}", "5", "a"]
+        );
     }
 
     #[test]
     fn columns_by_number_and_name() {
         let words = ["{2}-{1.}", "{sample/}", "{3}", "{}"];
-        assert_eq!(render(&words, &["sample", ""], &[&["s/x.y", "b"]]), ["b-s/x", "x.y", "{3}", "s/x.y", "b"]);
+        assert_eq!(
+            render(&words, &["sample", ""], &[&["s/x.y", "b"]]),
+            ["b-s/x", "x.y", "{3}", "s/x.y", "b"]
+        );
     }
 
     #[test]

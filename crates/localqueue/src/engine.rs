@@ -83,7 +83,12 @@ pub struct Status {
 impl Engine {
     /// An engine over `capacity`. With a `table` it can be seen after a kill what had been started; its
     /// entries before `first_slot` are those of adopted jobs.
-    pub fn new(capacity: Amount, launch: Box<dyn Launch>, table: Option<SlotTable>, first_slot: usize) -> Self {
+    pub fn new(
+        capacity: Amount,
+        launch: Box<dyn Launch>,
+        table: Option<SlotTable>,
+        first_slot: usize,
+    ) -> Self {
         let state = State {
             queue: Queue::new(capacity),
             roots: Vec::new(),
@@ -165,7 +170,8 @@ impl Engine {
         let root = state.roots.get(usize::from(key.0)).and_then(Clone::clone);
         let mut asked = Vec::new();
         for running in state.running.values_mut() {
-            let meant = running.start.key == key && jobs.is_none_or(|jobs| jobs.contains(running.start.index));
+            let meant =
+                running.start.key == key && jobs.is_none_or(|jobs| jobs.contains(running.start.index));
             if meant {
                 running.cancelled = true;
                 running.control.ask(signal);
@@ -302,7 +308,10 @@ impl Engine {
     pub(crate) fn adopt(&self, start: Start, since: Timestamp, control: Arc<Control>) {
         let mut state = self.lock();
         state.queue.adopt(start.key, start.need);
-        state.running.insert((start.key, start.index), Running { start, since, control, lent: false, cancelled: false });
+        state.running.insert(
+            (start.key, start.index),
+            Running { start, since, control, lent: false, cancelled: false },
+        );
     }
 
     /// An adopted job is over.

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use cluster_core::{BatchId, Cause, ExitStatus, IndexSet, JobIndex, RunNumber, SubmissionNumber, Timestamp, percent};
+use cluster_core::{
+    BatchId, Cause, ExitStatus, IndexSet, JobIndex, RunNumber, SubmissionNumber, Timestamp, percent,
+};
 
 /// Where one output stream of a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +115,11 @@ impl Event {
             Self::Ended(e) => {
                 let (which, argument) = e.cause.to_numbers();
                 let reason = e.reason.as_deref().map(|reason| percent::encode(reason.as_bytes()));
-                let _ = write!(line, "end {} {} {} {} {} {} ", e.batch, e.index, e.k, e.run, e.started.0, e.ended.0);
+                let _ = write!(
+                    line,
+                    "end {} {} {} {} {} {} ",
+                    e.batch, e.index, e.k, e.run, e.started.0, e.ended.0
+                );
                 let _ = match e.status {
                     Some(ExitStatus::Exit(code)) => write!(line, "x{code}"),
                     Some(ExitStatus::Signal(signal)) => write!(line, "s{signal}"),

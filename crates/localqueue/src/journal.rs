@@ -99,7 +99,14 @@ mod tests {
 
     fn event(batch: u64) -> Event {
         let jobs = IndexSet::range(0, 1);
-        Event::Unstarted { batch: BatchId(batch), k: 0, run: 1, jobs, cause: Cause::Cancelled, at: Timestamp(1) }
+        Event::Unstarted {
+            batch: BatchId(batch),
+            k: 0,
+            run: 1,
+            jobs,
+            cause: Cause::Cancelled,
+            at: Timestamp(1),
+        }
     }
 
     #[test]

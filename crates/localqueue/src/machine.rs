@@ -21,7 +21,8 @@ impl Identity {
     pub fn here() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-        let machine = Some(read("/etc/machine-id")).filter(|id| !id.is_empty()).unwrap_or_else(|| host.clone());
+        let machine =
+            Some(read("/etc/machine-id")).filter(|id| !id.is_empty()).unwrap_or_else(|| host.clone());
         let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
         let boot = format!("{} {}", read("/proc/sys/kernel/random/boot_id"), namespace.display());
         Self { machine, host, boot }
@@ -59,7 +60,11 @@ fn cgroup_dirs(controller: &str) -> Vec<PathBuf> {
             continue;
         };
         for mount in mounts {
-            let mount = if controllers.is_empty() { PathBuf::from(mount) } else { Path::new(mount).join(controllers) };
+            let mount = if controllers.is_empty() {
+                PathBuf::from(mount)
+            } else {
+                Path::new(mount).join(controllers)
+            };
             let mut dir = Some(Path::new(path.trim_start_matches('/')));
             while let Some(below) = dir {
                 dirs.push(mount.join(below));
@@ -80,7 +85,10 @@ fn cgroup_cores() -> Option<u32> {
             }
             None => {
                 let read = |name: &str| fs::read_to_string(dir.join(name)).ok()?.trim().parse::<i64>().ok();
-                (u64::try_from(read("cpu.cfs_quota_us")?).ok()?, u64::try_from(read("cpu.cfs_period_us")?).ok()?)
+                (
+                    u64::try_from(read("cpu.cfs_quota_us")?).ok()?,
+                    u64::try_from(read("cpu.cfs_period_us")?).ok()?,
+                )
             }
         };
         u32::try_from(quota.div_ceil(period.max(1))).ok()

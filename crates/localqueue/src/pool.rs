@@ -309,9 +309,12 @@ mod tests {
         let done = pool.run(task).wait().unwrap();
         assert_eq!(done.cause, Cause::Timeout);
         let pid: i32 = text(done.stdout).trim().parse().unwrap();
-        let gone = || rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid).unwrap()).is_err();
+        let gone =
+            || rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid).unwrap()).is_err();
         // The grandchild is init's to reap.
-        while !gone() && !std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default().contains(") Z") {
+        while !gone()
+            && !std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default().contains(") Z")
+        {
             std::thread::yield_now();
         }
     }

@@ -321,7 +321,8 @@ impl Queue {
         if let Some(limit) = new.max_running {
             self.throttles.entry(new.key).or_insert(Throttle { limit, running: 0 }).limit = limit;
         }
-        let blockers: Vec<_> = new.blockers.into_iter().filter(|blocker| !blocker.waiting.is_empty()).collect();
+        let blockers: Vec<_> =
+            new.blockers.into_iter().filter(|blocker| !blocker.waiting.is_empty()).collect();
         let others: BTreeSet<_> = blockers.iter().map(|blocker| blocker.batch).collect();
         let mut work = Work {
             batch: new.key.1,
@@ -542,8 +543,7 @@ impl Queue {
 
     /// A job that waits lends what it took (`lend`), or takes it back.
     pub fn lend(&mut self, need: Amount, lend: bool) {
-        self.taken =
-            if lend { self.taken.saturating_sub(&need) } else { self.taken.saturating_add(&need) };
+        self.taken = if lend { self.taken.saturating_sub(&need) } else { self.taken.saturating_add(&need) };
     }
 
     fn works_of(&self, key: BatchKey) -> Vec<WorkId> {
@@ -628,7 +628,8 @@ impl Queue {
                     root: work.root,
                     all_held: false,
                     jobs: Jobs::Range(0, 0),
-                    extra: (!blockers.is_empty()).then(|| Box::new(Extra { held: IndexSet::new(), blockers })),
+                    extra: (!blockers.is_empty())
+                        .then(|| Box::new(Extra { held: IndexSet::new(), blockers })),
                 };
                 part.set(pending.intersection(&moved), held.intersection(&moved));
                 (moved, Some(part))
@@ -636,8 +637,7 @@ impl Queue {
             let Some((moved, part)) = split else { continue };
             changed = changed.union(&moved);
             if let Some(part) = part {
-                let others: BTreeSet<_> =
-                    part.blockers().iter().map(|blocker| blocker.batch).collect();
+                let others: BTreeSet<_> = part.blockers().iter().map(|blocker| blocker.batch).collect();
                 let id = self.insert(part);
                 for other in others {
                     self.dependents.entry((key.0, other)).or_default().push(id);
@@ -689,7 +689,12 @@ impl Queue {
                     if let Some(extra) = &mut work.extra {
                         extra.blockers.retain(|blocker| !blocker.waiting.is_empty());
                     }
-                    contradicted.then(|| Doomed { key: work.key(), k: work.k, run: work.run, jobs: work.unstarted() })
+                    contradicted.then(|| Doomed {
+                        key: work.key(),
+                        k: work.k,
+                        run: work.run,
+                        jobs: work.unstarted(),
+                    })
                 });
                 if let Some(Some(gone)) = contradicted {
                     self.change(id, |work| work.set(IndexSet::new(), IndexSet::new()));
@@ -741,7 +746,9 @@ fn verdict(kind: DependencyKind, what: Happened) -> Option<bool> {
         (DependencyKind::After, _) => Some(true),
         (_, Happened::Started) => None,
         (DependencyKind::AfterAny, _) => Some(true),
-        (DependencyKind::AfterOk, Happened::Succeeded) | (DependencyKind::AfterNotOk, Happened::Failed) => Some(true),
+        (DependencyKind::AfterOk, Happened::Succeeded) | (DependencyKind::AfterNotOk, Happened::Failed) => {
+            Some(true)
+        }
         (DependencyKind::AfterOk | DependencyKind::AfterNotOk, _) => Some(false),
     }
 }

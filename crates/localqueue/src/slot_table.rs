@@ -110,7 +110,8 @@ impl SlotTable {
     /// # Errors
     /// Where it cannot be opened or read.
     pub fn open(path: &Path) -> io::Result<(Self, Vec<Entry>)> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut left = Vec::new();
         let slots = file.metadata()?.len() as usize / ENTRY;
         let mut bytes = [0; ENTRY];

@@ -127,7 +127,7 @@ pub(crate) fn follow(
         match &mut watch {
             None => watch = Some(context.client.watch(&[batch], lender.as_ref())?),
             Some(open) => {
-                if wait(open, signals)? && open.next().is_err() {
+                if wait(open, signals)? && open.news().is_err() {
                     watch = None;
                 }
             }

@@ -126,7 +126,7 @@ pub(crate) fn stream(
                     **interrupted = true;
                     client.act(Action::Cancel(signal), &one)?;
                 }
-                if changed && open.next().is_err() {
+                if changed && open.news().is_err() {
                     // The runner was killed or replaced; the job is not.
                     watch = None;
                 }

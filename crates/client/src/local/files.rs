@@ -61,7 +61,8 @@ impl DiskSubmission {
         let spec: JobSpec = serde_json::from_slice(&text).map_err(|e| named(&spec_path)(e.into()))?;
         let env_path = dir.join("env").join(format!("{}.sh", spec.environment));
         let env = fs::read(&env_path).map_err(named(&env_path))?;
-        let env = parse_environment(&env).ok_or_else(|| named(&env_path)(io::ErrorKind::InvalidData.into()))?;
+        let env =
+            parse_environment(&env).ok_or_else(|| named(&env_path)(io::ErrorKind::InvalidData.into()))?;
         let mut env: Vec<(OsString, OsString)> =
             env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         for (name, value) in spec.resources.job_environment() {
@@ -102,7 +103,9 @@ impl DiskSubmission {
     /// Where its inputs cannot be read.
     pub fn argv(&self, index: JobIndex) -> io::Result<Vec<ByteString>> {
         match (&self.spec.command, &self.inputs) {
-            (Command::Argv(_), Some((inputs, template))) => Ok(template.render(index, &inputs.of_job(index)?)),
+            (Command::Argv(_), Some((inputs, template))) => {
+                Ok(template.render(index, &inputs.of_job(index)?))
+            }
             (Command::Argv(words), None) => Ok(words.clone()),
             (Command::Script { name, interpreter, args }, _) => {
                 let path = self.settings.dir.join("script").join(name.as_path());
@@ -142,7 +145,8 @@ impl Submission for DiskSubmission {
             make_private_dir(&words_dir)?;
             let first = shard * JOBS_PER_SHARD;
             let last = first.saturating_add(JOBS_PER_SHARD).min(self.spec.count);
-            let jobs = (first..last).map(|index| Ok((index, self.argv(index)?))).collect::<io::Result<Vec<_>>>()?;
+            let jobs =
+                (first..last).map(|index| Ok((index, self.argv(index)?))).collect::<io::Result<Vec<_>>>()?;
             write_new(&path, &words_file(jobs.iter().map(|(index, words)| (*index, words))))?;
         }
         make_private_dir(&self.settings.dir.join(shard.to_string()))?;

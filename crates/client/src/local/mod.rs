@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cluster_jobsdb::{OpenOptions, Store};
-use cluster_localqueue::runner::{RootFiles, RootOpener, RootStore, StoreFailure};
+use cluster_localqueue::runner::{OpenedRoot, RootOpener, StoreFailure};
 
 pub use files::DiskSubmission;
 pub use owner::Owner;
@@ -30,10 +30,12 @@ pub struct Opener {
 }
 
 impl RootOpener for Opener {
-    fn open(&self, path: &Path) -> Result<(Box<dyn RootStore>, Arc<dyn RootFiles>), StoreFailure> {
+    fn open(&self, path: &Path) -> Result<OpenedRoot, StoreFailure> {
         let layout = Layout::new(path);
         let options = OpenOptions { create: true, durable: true, ..OpenOptions::default() };
-        layout.ensure().map_err(|error| StoreFailure(format!("cannot use the root {}: {error}", path.display())))?;
+        layout
+            .ensure()
+            .map_err(|error| StoreFailure(format!("cannot use the root {}: {error}", path.display())))?;
         let claim = self.claim(path)?;
         let store = Store::open(path, &options).map_err(|error| StoreFailure(error.to_string()))?;
         let store = LocalStore::new(store, layout.clone(), self.owner.clone(), claim);
@@ -47,7 +49,8 @@ impl Opener {
     fn claim(&self, root: &Path) -> Result<Option<File>, StoreFailure> {
         let Some(machine) = self.owner.runner_of() else { return Ok(None) };
         let path = root.join(format!("runner.{}.lock", machine.replace('/', "_")));
-        let failed = |error: std::io::Error| StoreFailure(format!("cannot claim {}: {error}", path.display()));
+        let failed =
+            |error: std::io::Error| StoreFailure(format!("cannot claim {}: {error}", path.display()));
         let mut file = FileOptions::new()
             .read(true)
             .write(true)

@@ -6,7 +6,8 @@ use std::io;
 
 use cluster_core::job_script::{ScriptPlace, moved, render};
 use cluster_core::{
-    BatchId, ByteString, Cause, Dependency, IndexSet, JobId, JobSpec, JobState, SubmissionNumber, Tag, Timestamp,
+    BatchId, ByteString, Cause, Dependency, IndexSet, JobId, JobSpec, JobState, SubmissionNumber, Tag,
+    Timestamp,
 };
 use cluster_jobsdb::{
     BatchRow, JobChange, NewBatch, OutputPlace, Store, StoreError, StreamPlace, Unstarted, Usage,
@@ -112,7 +113,12 @@ impl LocalStore {
         }
     }
 
-    fn accept(&mut self, submit: &Submit, batch: BatchId, dependencies: Vec<Dependency>) -> Result<Accepted, Refusal> {
+    fn accept(
+        &mut self,
+        submit: &Submit,
+        batch: BatchId,
+        dependencies: Vec<Dependency>,
+    ) -> Result<Accepted, Refusal> {
         if let Err(error) = self.make_files(batch, &submit.tag, &submit.spec) {
             let reason = format!("its files cannot be written to {}: {error}", self.layout.jobs().display());
             let end = Unstarted::Ended { cause: Cause::SubmitRefused, reason: Some(reason.clone()) };
@@ -121,7 +127,8 @@ impl LocalStore {
         }
         let all = IndexSet::range(0, submit.spec.count);
         let (jobs, held) = if submit.hold { (IndexSet::new(), all) } else { (all, IndexSet::new()) };
-        let work = WorkPlan { jobs, held, ..plan(batch, 0, 1, submit.spec.priority, &submit.spec, dependencies) };
+        let work =
+            WorkPlan { jobs, held, ..plan(batch, 0, 1, submit.spec.priority, &submit.spec, dependencies) };
         Ok(Accepted { batch, k: 0, works: vec![work] })
     }
 
@@ -199,7 +206,9 @@ fn plan(
 
 fn refused(error: StoreError) -> Refusal {
     let kind = match error {
-        StoreError::UnknownBatch(_) | StoreError::UnknownJob { .. } | StoreError::NotEnded { .. } => RefusalKind::Usage,
+        StoreError::UnknownBatch(_) | StoreError::UnknownJob { .. } | StoreError::NotEnded { .. } => {
+            RefusalKind::Usage
+        }
         _ => RefusalKind::Store,
     };
     Refusal { kind, message: error.to_string() }
@@ -270,7 +279,8 @@ impl RootStore for LocalStore {
         let spec = what.spec.clone().unwrap_or(before);
         let dependencies = self.dependencies(&spec)?;
         let now = Timestamp::now();
-        let k = self.store.resubmit(what.batch, &what.jobs, &what.tag, JobState::Queued, now).map_err(refused)?;
+        let k =
+            self.store.resubmit(what.batch, &what.jobs, &what.tag, JobState::Queued, now).map_err(refused)?;
         let files = || -> io::Result<()> {
             let script = match what.keep_script {
                 false => None,
@@ -294,7 +304,10 @@ impl RootStore for LocalStore {
             return Err(Refusal { kind: RefusalKind::Store, message: reason });
         }
         // Jobs of one submission may be in different runs: each run is a work of its own.
-        let groups = self.store.unfinished_after("local", Some(BatchId(what.batch.0 - 1)), Some(1)).map_err(refused)?;
+        let groups = self
+            .store
+            .unfinished_after("local", Some(BatchId(what.batch.0 - 1)), Some(1))
+            .map_err(refused)?;
         let works = groups
             .iter()
             .filter(|unfinished| unfinished.batch.id == what.batch)
@@ -326,7 +339,8 @@ impl RootStore for LocalStore {
                 let batch = &unfinished.batch;
                 let mut unstarted = &unfinished.unstarted[..];
                 if left {
-                    let reason = "it was to end with the process that submitted it in the foreground".to_owned();
+                    let reason =
+                        "it was to end with the process that submitted it in the foreground".to_owned();
                     let end = Unstarted::Ended { cause: Cause::Cancelled, reason: Some(reason) };
                     self.store.set_unstarted(batch.id, None, &end, Timestamp::now()).map_err(failed)?;
                     unstarted = &[];
@@ -366,12 +380,19 @@ impl RootStore for LocalStore {
         self.store.apply(&changes).map_err(failed)
     }
 
-    fn change(&mut self, batch: BatchId, jobs: Option<&IndexSet>, change: &Change) -> Result<u64, StoreFailure> {
+    fn change(
+        &mut self,
+        batch: BatchId,
+        jobs: Option<&IndexSet>,
+        change: &Change,
+    ) -> Result<u64, StoreFailure> {
         let now = Timestamp::now();
         let result = match change {
             Change::Hold => self.store.set_unstarted(batch, jobs, &Unstarted::Held, now),
             Change::Release => self.store.set_unstarted(batch, jobs, &Unstarted::Released, now),
-            Change::End(Cause::Cancelled) => self.store.set_unstarted(batch, jobs, &Unstarted::Cancelled, now),
+            Change::End(Cause::Cancelled) => {
+                self.store.set_unstarted(batch, jobs, &Unstarted::Cancelled, now)
+            }
             Change::End(cause) => {
                 let end = Unstarted::Ended { cause: *cause, reason: None };
                 self.store.set_unstarted(batch, jobs, &end, now)
@@ -421,7 +442,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::new(root.path());
         layout.ensure().unwrap();
-        let store = Store::open(root.path(), &OpenOptions { create: true, ..OpenOptions::default() }).unwrap();
+        let store =
+            Store::open(root.path(), &OpenOptions { create: true, ..OpenOptions::default() }).unwrap();
         let mut store = LocalStore::new(store, layout.clone(), Owner::runner(), None);
         let spec = JobSpec::single("x", vec!["true".into()], "/".into());
         let now = Timestamp::now();

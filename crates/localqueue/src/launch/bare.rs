@@ -98,12 +98,16 @@ fn no_directory(settings: &Settings, error: &io::Error) -> Failure {
     Failure { code: 126, message: format!("cluster: cannot enter the working directory {cwd}: {error}\n") }
 }
 
-fn start(job: &mut Job<'_>, settings: &Settings, words: &[OsString], output: [OwnedFd; 2]) -> Result<Pid, Failure> {
+fn start(
+    job: &mut Job<'_>,
+    settings: &Settings,
+    words: &[OsString],
+    output: [OwnedFd; 2],
+) -> Result<Pid, Failure> {
     job.slot.enter(settings).map_err(|error| no_directory(settings, &error))?;
-    let name = words.first().ok_or_else(|| Failure {
-        code: 127,
-        message: "cluster: the job has no command\n".to_owned(),
-    })?;
+    let name = words
+        .first()
+        .ok_or_else(|| Failure { code: 127, message: "cluster: the job has no command\n".to_owned() })?;
     let failed = |error: io::Error| refused(name, &error);
     let program = find(job, settings, name)?;
     let c_string = |text: &[u8]| CString::new(text).map_err(|_| failed(io::ErrorKind::InvalidInput.into()));
@@ -132,6 +136,8 @@ fn start(job: &mut Job<'_>, settings: &Settings, words: &[OsString], output: [Ow
         argv.insert(0, c"sh".to_owned());
         pid = patiently(&Spawn { program: c"/bin/sh", words: &argv, env, own_env: &own_env, stdio });
     }
+    // Our copies of its streams: with them open it would never seem to have closed its own.
+    drop(output);
     let pid = pid.map_err(|error| {
         *job.live.program.lock().unwrap_or_else(PoisonError::into_inner) = None;
         refused(name, &error)

@@ -92,7 +92,11 @@ impl Launch for Nothing {
         job.note_process(StartedBy::Bare, 1);
         let place = StreamPlace::Pack { offset: 0, len: 0 };
         job.live.took(Duration::ZERO);
-        job.finished(&Watched { status: Some(ExitStatus::Exit(0)), pid: 1, ..Watched::default() }, false, (place, place))
+        job.finished(
+            &Watched { status: Some(ExitStatus::Exit(0)), pid: 1, ..Watched::default() },
+            false,
+            (place, place),
+        )
     }
 }
 
@@ -168,8 +172,7 @@ impl Job<'_> {
         let Start { key, index, k, run, .. } = self.start;
         let ended = Timestamp::now();
         let mut evidence = Evidence::default();
-        let mut observe =
-            |seen| evidence.observe(Observation { run, rank: Rank::Record, at: ended, seen });
+        let mut observe = |seen| evidence.observe(Observation { run, rank: Rank::Record, at: ended, seen });
         if watched.cancelled {
             observe(Seen::CancelRequested);
         }

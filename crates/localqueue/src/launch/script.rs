@@ -21,7 +21,8 @@ use crate::submission::{Live, Settings};
 const ABSORBED: u64 = 1 << 20;
 
 pub(crate) fn run(job: &mut Job<'_>, source: Source<'_>, settings: &Settings) -> Finished {
-    let prepared = source.prepare(job.start.index).and_then(|()| output_files(job.live, settings, job.start.index));
+    let prepared =
+        source.prepare(job.start.index).and_then(|()| output_files(job.live, settings, job.start.index));
     let (out, err) = match prepared {
         Ok(paths) => paths,
         Err(error) => return job.never_ran(&format!("its files cannot be written: {error}")),

@@ -4,7 +4,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 
 use super::stream::Stream;
 use super::{Job, Watched};
@@ -102,7 +104,12 @@ fn has_ended(pid: Pid) -> bool {
 }
 
 /// Waits for anything, takes what the streams have, and says whether the process has ended.
-fn wait(job: &mut Job<'_>, pidfd: Option<&OwnedFd>, streams: &mut [Stream], timeout: Option<Duration>) -> bool {
+fn wait(
+    job: &mut Job<'_>,
+    pidfd: Option<&OwnedFd>,
+    streams: &mut [Stream],
+    timeout: Option<Duration>,
+) -> bool {
     let timeout = timeout.and_then(|left| Timespec::try_from(left).ok());
     // The bell first, then the process, then the streams that are open.
     let mut ready = [false; 2];

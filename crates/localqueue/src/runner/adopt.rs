@@ -41,7 +41,12 @@ pub(crate) enum Found {
 }
 
 /// Looks at every job that a slot had started or that the store calls running.
-pub(crate) fn settle(files: &dyn RootFiles, unfinished: &Unfinished, slots: &[Entry], same_boot: bool) -> Vec<Found> {
+pub(crate) fn settle(
+    files: &dyn RootFiles,
+    unfinished: &Unfinished,
+    slots: &[Entry],
+    same_boot: bool,
+) -> Vec<Found> {
     let mut started: HashMap<(BatchId, u32, u32), (StartedJob, Option<Entry>)> = HashMap::new();
     for job in &unfinished.started {
         started.insert((job.batch, job.index, job.run), (job.clone(), None));
@@ -90,7 +95,14 @@ fn look(files: &dyn RootFiles, job: StartedJob, entry: Option<Entry>, same_boot:
         && let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty())
         && let Ok(control) = Control::new()
     {
-        return Found::Running(Box::new(Watcher { job, settings, pid, pidfd, by_script, control: Arc::new(control) }));
+        return Found::Running(Box::new(Watcher {
+            job,
+            settings,
+            pid,
+            pidfd,
+            by_script,
+            control: Arc::new(control),
+        }));
     }
     // It may have ended while we looked.
     if by_script && let Some(ended) = recorded_end(&job, &settings, false, false) {
@@ -249,7 +261,9 @@ impl Watcher {
             let ended = self.end(cancelled, timed_out);
             engine.adopted_ended(start, ended);
         };
-        if let Err(error) = std::thread::Builder::new().name("adopted".to_owned()).stack_size(128 << 10).spawn(watch) {
+        if let Err(error) =
+            std::thread::Builder::new().name("adopted".to_owned()).stack_size(128 << 10).spawn(watch)
+        {
             tracing::error!("cannot watch job {batch}.{index}: {error}");
         }
     }
@@ -297,7 +311,9 @@ impl Watcher {
     }
 
     fn end(&self, cancelled: bool, timed_out: bool) -> Ended {
-        if self.by_script && let Some(ended) = recorded_end(&self.job, &self.settings, cancelled, timed_out) {
+        if self.by_script
+            && let Some(ended) = recorded_end(&self.job, &self.settings, cancelled, timed_out)
+        {
             return ended;
         }
         let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
@@ -313,4 +329,3 @@ impl Watcher {
         Ended { out, err, ..lost(&self.job, cause, reason) }
     }
 }
-

@@ -39,7 +39,9 @@ pub enum ConnectError {
         log: std::path::PathBuf,
     },
     /// It speaks another version.
-    #[error("the runner (pid {pid}) speaks version {theirs} and this program {VERSION}: `cluster local restart` replaces it; running jobs go on")]
+    #[error(
+        "the runner (pid {pid}) speaks version {theirs} and this program {VERSION}: `cluster local restart` replaces it; running jobs go on"
+    )]
     Version {
         /// Its process.
         pid: u32,
@@ -58,14 +60,14 @@ impl Connection {
     /// Where the runner is gone.
     pub fn ask(&mut self, request: &Request) -> io::Result<Reply> {
         send(&mut self.stream, request)?;
-        self.next()
+        self.reply()
     }
 
     /// The runner's next word.
     ///
     /// # Errors
     /// Where the runner is gone.
-    pub fn next(&mut self) -> io::Result<Reply> {
+    pub fn reply(&mut self) -> io::Result<Reply> {
         receive(&mut self.stream)
     }
 }
@@ -103,7 +105,9 @@ pub fn connect(place: &Place) -> Result<Connection, ConnectError> {
             Ok(connection)
         }
         Ok(Reply::Hello { version, pid }) => Err(ConnectError::Version { pid, theirs: version }),
-        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "an answer that is none to a greeting").into()),
+        Ok(_) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "an answer that is none to a greeting").into())
+        }
         // It was just ending.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ConnectError::NotRunning),
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(ConnectError::NotRunning),

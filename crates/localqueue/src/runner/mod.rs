@@ -13,9 +13,10 @@ mod serve;
 mod store;
 mod watch_dirs;
 
-pub use connect::{Connection, ConnectError, Launcher, connect, connect_or_start};
+pub use connect::{ConnectError, Connection, Launcher, connect, connect_or_start};
 pub use place::{Place, PlaceError};
 pub use serve::{RunnerError, Settings, need_of, run};
 pub use store::{
-    Accepted, Change, RootFiles, RootOpener, RootStore, Settled, StartedJob, StoreFailure, Unfinished, WorkPlan,
+    Accepted, Change, OpenedRoot, RootFiles, RootOpener, RootStore, Settled, StartedJob, StoreFailure,
+    Unfinished, WorkPlan,
 };

@@ -69,7 +69,8 @@ impl Place {
     /// # Errors
     /// See [`PlaceError`].
     pub fn check(&self) -> Result<(), PlaceError> {
-        let metadata = self.dir.symlink_metadata().map_err(|source| PlaceError::Io { dir: self.dir.clone(), source })?;
+        let metadata =
+            self.dir.symlink_metadata().map_err(|source| PlaceError::Io { dir: self.dir.clone(), source })?;
         let refuse = |why: String| Err(PlaceError::NotPrivate { dir: self.dir.clone(), why });
         if !metadata.is_dir() {
             return refuse("is no directory".to_owned());

@@ -92,7 +92,7 @@ pub enum Request {
         /// The root.
         root: ByteString,
         /// What is sent again.
-        what: Resubmit,
+        what: Box<Resubmit>,
     },
     /// Do this to jobs.
     Act {
@@ -242,7 +242,10 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
     serde_json::to_writer(&mut frame, message)?;
     let len = frame.len() - 4;
     if len > MAX_FRAME {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("a message of {len} bytes is too long")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a message of {len} bytes is too long"),
+        ));
     }
     frame[..4].copy_from_slice(&(len as u32).to_le_bytes());
     Ok(frame)
@@ -255,7 +258,10 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
 pub fn frame_len(head: [u8; 4]) -> io::Result<usize> {
     let len = u32::from_le_bytes(head) as usize;
     if len > MAX_FRAME {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of {len} bytes is too long")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a message of {len} bytes is too long"),
+        ));
     }
     Ok(len)
 }

@@ -41,7 +41,7 @@ enum Message {
     /// A batch is over: commit at once.
     Now,
     Submit(Vec<Submit>, oneshot::Sender<Vec<Result<BatchId, Refusal>>>),
-    Resubmit(Resubmit, oneshot::Sender<Result<SubmissionNumber, Refusal>>),
+    Resubmit(Box<Resubmit>, oneshot::Sender<Result<SubmissionNumber, Refusal>>),
     Act(Action, Vec<Target>, oneshot::Sender<Result<u64, Refusal>>),
     Intake,
     Close(oneshot::Sender<()>),
@@ -115,7 +115,8 @@ impl RunnerRoot {
     /// Settles what the last runner left, queues what is queued, and starts the root's thread.
     pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Self>, StoreFailure> {
         let Opening { path, number, dir, mut store, files, engine, news, started, same_boot } = opening;
-        let failed = |what: &str, error: io::Error| StoreFailure(format!("{what} {}: {error}", dir.display()));
+        let failed =
+            |what: &str, error: io::Error| StoreFailure(format!("{what} {}: {error}", dir.display()));
         crate::files::make_private_dirs(&dir).map_err(|error| failed("cannot make", error))?;
         use std::os::unix::ffi::OsStrExt;
         let registered = dir.join("path");
@@ -123,7 +124,8 @@ impl RunnerRoot {
             std::fs::write(&registered, path.as_os_str().as_bytes())
                 .map_err(|error| failed("cannot register the root in", error))?;
         }
-        let (mut journal, left) = Journal::open(&dir).map_err(|error| failed("cannot open the journal in", error))?;
+        let (mut journal, left) =
+            Journal::open(&dir).map_err(|error| failed("cannot open the journal in", error))?;
         if !left.is_empty() {
             store.commit(&left)?;
             journal.forget_all().map_err(|error| failed("cannot empty the journal in", error))?;
@@ -179,7 +181,7 @@ impl RunnerRoot {
         answer.await.unwrap_or_else(|_| (0..count).map(|_| Err(ending())).collect())
     }
 
-    pub(crate) async fn resubmit(&self, what: Resubmit) -> Result<SubmissionNumber, Refusal> {
+    pub(crate) async fn resubmit(&self, what: Box<Resubmit>) -> Result<SubmissionNumber, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Resubmit(what, reply));
         answer.await.unwrap_or_else(|_| Err(ending()))
@@ -247,7 +249,9 @@ impl Thread {
                             Message::Now => due = Some(Instant::now()),
                             Message::Submit(batches, reply) => submits.push((batches, reply)),
                             Message::Resubmit(what, reply) => drop(reply.send(self.resubmit(&what))),
-                            Message::Act(action, targets, reply) => drop(reply.send(self.act(&action, targets))),
+                            Message::Act(action, targets, reply) => {
+                                drop(reply.send(self.act(&action, targets)));
+                            }
                             Message::Intake => self.intake(),
                             Message::Close(reply) => close = Some(reply),
                         }
@@ -350,7 +354,8 @@ impl Thread {
     fn tell(&self, batches: BTreeSet<BatchId>) {
         if !batches.is_empty() {
             // Nobody may be listening.
-            let _ = self.news.send(News { root: self.root.path.clone(), batches: batches.into_iter().collect() });
+            let _ =
+                self.news.send(News { root: self.root.path.clone(), batches: batches.into_iter().collect() });
         }
     }
 
@@ -439,7 +444,12 @@ impl Thread {
     }
 
     /// First the queue, then the store: what the store says next must not be overtaken by a start.
-    fn act_on(&mut self, action: &Action, batch: BatchId, jobs: Option<&IndexSet>) -> Result<u64, StoreFailure> {
+    fn act_on(
+        &mut self,
+        action: &Action,
+        batch: BatchId,
+        jobs: Option<&IndexSet>,
+    ) -> Result<u64, StoreFailure> {
         let key = (self.id, batch);
         match action {
             Action::Hold => {
@@ -509,8 +519,11 @@ impl Thread {
         let works = works
             .into_iter()
             .map(|mut work| {
-                let gone: IndexSet =
-                    settled.iter().filter(|(batch, _)| *batch == work.batch).map(|(_, index)| *index).collect();
+                let gone: IndexSet = settled
+                    .iter()
+                    .filter(|(batch, _)| *batch == work.batch)
+                    .map(|(_, index)| *index)
+                    .collect();
                 work.jobs = work.jobs.difference(&gone);
                 work.held = work.held.difference(&gone);
                 work

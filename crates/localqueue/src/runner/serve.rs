@@ -17,9 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, broadcast};
 
 use super::place::{Place, PlaceError};
-use super::protocol::{
-    Refusal, RefusalKind, Reply, Report, Request, RootReport, VERSION, frame, frame_len,
-};
+use super::protocol::{Refusal, RefusalKind, Reply, Report, Request, RootReport, VERSION, frame, frame_len};
 use super::roots::{News, Opening, RunnerRoot};
 use super::store::RootOpener;
 use crate::capacity::Amount;
@@ -112,12 +110,15 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
     };
     let identity = Identity::here();
     let identity_file = place.dir().join("identity");
-    let same_boot = std::fs::read_to_string(&identity_file).is_ok_and(|text| text == identity_text(&identity));
+    let same_boot =
+        std::fs::read_to_string(&identity_file).is_ok_and(|text| text == identity_text(&identity));
     let (table, left) = SlotTable::open(&place.slots()).map_err(failed("the slot table"))?;
     let first_slot = if left.is_empty() { 0 } else { left.len() };
     std::fs::write(&identity_file, identity_text(&identity)).map_err(failed("the identity file"))?;
-    let limits: Limits =
-        std::fs::read(place.limits()).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let limits: Limits = std::fs::read(place.limits())
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
     let engine = Engine::new(limited(settings.limit, limits), settings.launch, Some(table), first_slot);
     let (news, _) = broadcast::channel(1024);
     let mut started: HashMap<u64, Vec<Entry>> = HashMap::new();
@@ -217,7 +218,9 @@ impl Runner {
         }
         let (runner, owned) = (self.clone(), path.to_owned());
         let opened = tokio::task::spawn_blocking(move || runner.open(&owned)).await;
-        opened.unwrap_or_else(|error| Err(refusal(RefusalKind::Store, format!("opening the root failed: {error}"))))
+        opened.unwrap_or_else(|error| {
+            Err(refusal(RefusalKind::Store, format!("opening the root failed: {error}")))
+        })
     }
 
     fn open(self: &Arc<Self>, path: &Path) -> Result<Arc<RunnerRoot>, Refusal> {
@@ -233,8 +236,13 @@ impl Runner {
         }
         let (store, files) = self.opener.open(path).map_err(store_failed)?;
         let (number, dir) = self.place.root(path);
-        let started =
-            self.started.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned().unwrap_or_default();
+        let started = self
+            .started
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&number)
+            .cloned()
+            .unwrap_or_default();
         let root = RunnerRoot::open(Opening {
             path,
             number,
@@ -286,22 +294,23 @@ impl Runner {
         watch.add_home(self.place.dir());
         let (runner, watch) = (self.clone(), watch.clone());
         let handle = tokio::runtime::Handle::current();
-        let spawned = std::thread::Builder::new().name("watch".to_owned()).stack_size(128 << 10).spawn(move || {
-            watch.run(|what| match what {
-                super::watch_dirs::Seen::HomeGone => {
-                    tracing::warn!("the runner's directory was removed: it ends");
-                    runner.begin_end();
-                }
-                super::watch_dirs::Seen::Events(path) => {
-                    let runner = runner.clone();
-                    handle.spawn(async move {
-                        if let Some(root) = runner.roots.lock().await.get(&path) {
-                            root.intake();
-                        }
-                    });
-                }
+        let spawned =
+            std::thread::Builder::new().name("watch".to_owned()).stack_size(128 << 10).spawn(move || {
+                watch.run(|what| match what {
+                    super::watch_dirs::Seen::HomeGone => {
+                        tracing::warn!("the runner's directory was removed: it ends");
+                        runner.begin_end();
+                    }
+                    super::watch_dirs::Seen::Events(path) => {
+                        let runner = runner.clone();
+                        handle.spawn(async move {
+                            if let Some(root) = runner.roots.lock().await.get(&path) {
+                                root.intake();
+                            }
+                        });
+                    }
+                });
             });
-        });
         if let Err(error) = spawned {
             tracing::warn!("directories are not watched: {error}");
         }
@@ -393,7 +402,10 @@ impl Runner {
 
     fn set_capacity(&self, cores: Option<u32>, mem_mb: Option<u64>) -> Result<(), Refusal> {
         if cores == Some(0) {
-            return Err(refusal(RefusalKind::Usage, "0 cores would start nothing: `cluster local drain` does that"));
+            return Err(refusal(
+                RefusalKind::Usage,
+                "0 cores would start nothing: `cluster local drain` does that",
+            ));
         }
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         limits.cores = cores.or(limits.cores);
@@ -448,7 +460,11 @@ impl Runner {
     }
 
     /// Jobs larger than the machine are refused here, with the numbers; the others go on to the store.
-    async fn submit(&self, root: &RunnerRoot, batches: Vec<super::protocol::Submit>) -> Result<Reply, Refusal> {
+    async fn submit(
+        &self,
+        root: &RunnerRoot,
+        batches: Vec<super::protocol::Submit>,
+    ) -> Result<Reply, Refusal> {
         if self.ending.load(Ordering::SeqCst) {
             return Err(refusal(RefusalKind::Ending, "the runner is ending"));
         }
@@ -467,11 +483,14 @@ impl Runner {
             })
         };
         let refused: Vec<_> = batches.iter().map(too_large).collect();
-        let fitting = batches.into_iter().zip(&refused).filter(|(_, no)| no.is_none()).map(|(batch, _)| batch);
+        let fitting =
+            batches.into_iter().zip(&refused).filter(|(_, no)| no.is_none()).map(|(batch, _)| batch);
         let mut results = root.submit(fitting.collect()).await.into_iter();
         let answers = refused.into_iter().map(|refused| match refused {
             Some(refusal) => Err(refusal),
-            None => results.next().unwrap_or_else(|| Err(refusal(RefusalKind::Ending, "the runner is ending"))),
+            None => {
+                results.next().unwrap_or_else(|| Err(refusal(RefusalKind::Ending, "the runner is ending")))
+            }
         });
         Ok(Reply::Submitted(answers.collect()))
     }
@@ -479,7 +498,10 @@ impl Runner {
 
 /// What one job takes of this machine.
 pub fn need_of(resources: &cluster_core::Resources) -> Amount {
-    Amount { cores: resources.total_cores().max(1), mem_mb: resources.mem.map_or(0, |mem| mem.as_mb()) }
+    Amount {
+        cores: resources.total_cores().max(1),
+        mem_mb: resources.mem.map_or(0, cluster_core::MemSize::as_mb),
+    }
 }
 
 fn refusal(kind: RefusalKind, message: impl Into<String>) -> Refusal {
@@ -508,7 +530,9 @@ async fn converse(runner: &Arc<Runner>, stream: &mut UnixStream) -> io::Result<(
         let mut text = vec![0; frame_len(head)?];
         stream.read_exact(&mut text).await?;
         let reply = match serde_json::from_slice(&text) {
-            Ok(Request::Watch { root, batches, lend }) => return watch(runner, stream, root, batches, lend).await,
+            Ok(Request::Watch { root, batches, lend }) => {
+                return watch(runner, stream, root, batches, lend).await;
+            }
             Ok(Request::Lease(most)) => return lease(runner, stream, most).await,
             Ok(request) => runner.answer(request).await,
             Err(error) => Reply::Refused(refusal(RefusalKind::Usage, format!("not understood: {error}"))),

@@ -137,7 +137,12 @@ pub trait RootStore: Send {
     ///
     /// # Errors
     /// Where the store fails.
-    fn change(&mut self, batch: BatchId, jobs: Option<&IndexSet>, change: &Change) -> Result<u64, StoreFailure>;
+    fn change(
+        &mut self,
+        batch: BatchId,
+        jobs: Option<&IndexSet>,
+        change: &Change,
+    ) -> Result<u64, StoreFailure>;
 
     /// Takes in what jobs dropped into `events/new`; returns the batches it is about.
     ///
@@ -155,11 +160,14 @@ pub trait RootFiles: Send + Sync {
     fn submission(&self, batch: BatchId, k: SubmissionNumber) -> std::io::Result<Arc<dyn Submission>>;
 }
 
+/// A root's store, for its thread, and its files, for all slots.
+pub type OpenedRoot = (Box<dyn RootStore>, Arc<dyn RootFiles>);
+
 /// Opens roots.
 pub trait RootOpener: Send + Sync {
     /// Opens the root at `path`.
     ///
     /// # Errors
     /// Where its store cannot be opened.
-    fn open(&self, path: &Path) -> Result<(Box<dyn RootStore>, Arc<dyn RootFiles>), StoreFailure>;
+    fn open(&self, path: &Path) -> Result<OpenedRoot, StoreFailure>;
 }
