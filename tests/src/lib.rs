@@ -1,1 +1,25 @@
-//! End-to-end suites.
+//! The harness of the end-to-end suites: a [`World`] of its own for each test, and the commands run in it.
+//!
+//! Nothing here sleeps to let something happen: tests wait for what they need, by [`Fifo`], by the end of a
+//! process, or by [`wait_for`], which looks again until a deadline that only ends a test that hangs.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)]
+
+mod binary;
+mod call;
+mod fifo;
+mod outcome;
+mod privileges;
+mod processes;
+mod random;
+mod wait;
+mod world;
+
+pub use binary::binary;
+pub use call::{Background, Call};
+pub use fifo::Fifo;
+pub use outcome::Outcome;
+pub use privileges::{is_root, long_form, skipped, small_disk, SmallDisk};
+pub use processes::{has_process_with, is_alive, kill, processes_with};
+pub use random::Random;
+pub use wait::{wait_for, wait_some};
+pub use world::{World, state_of};

@@ -70,7 +70,8 @@ mod tests {
         fs::write(root.join("lib/cluster-job"), TEXT).unwrap();
         let script = format!(". \"$CLUSTER_ROOT/lib/cluster-job\"; {script}");
         let given = [("CLUSTER_JOB_ID", "17.3"), ("CLUSTER_BATCH_ID", "17"), ("CLUSTER_RUN", "5")];
-        let done = Command::new("sh").args(["-c", &script]).envs(given).env("CLUSTER_ROOT", root).status().unwrap();
+        let done =
+            Command::new("sh").args(["-c", &script]).envs(given).env("CLUSTER_ROOT", root).status().unwrap();
         assert!(done.success());
         let mut found: Vec<_> = fs::read_dir(root.join("events/new"))
             .unwrap()

@@ -1,0 +1,393 @@
+//! Hold and release, cancel, priorities, dependencies, retry.
+
+use cluster_tests::{World, is_alive, state_of, wait_for};
+
+#[test]
+fn held_jobs_wait_for_their_release() {
+    let world = World::new();
+    let batch = world.map(["--hold", "--range", "0-4", "--", "echo", "{}"]);
+    world.cluster(["run", "--", "true"]).good();
+    assert_eq!(world.count(&batch, "held"), 5);
+    world.cluster(["release", &format!("{batch}.1-2")]).good().says(["2 jobs released"]);
+    world.cluster(["wait", &format!("{batch}.1-2")]).good();
+    assert_eq!((world.count(&batch, "held"), world.count(&batch, "succeeded")), (3, 2));
+    world.cluster(["release", &batch]).good().says(["3 jobs released"]);
+    world.cluster(["wait", &batch]).good();
+    assert_eq!(world.count(&batch, "succeeded"), 5);
+}
+
+#[test]
+fn queued_jobs_can_be_held() {
+    let world = World::with_config("local: { cores: 1 }\n");
+    let gate = world.fifo("gate");
+    let first = world.submit(["--sh", &gate.wait_text()]);
+    let second = world.submit(["--", "true"]);
+    world.cluster(["hold", &second]).good().says(["1 job held"]);
+    gate.let_go(1);
+    world.cluster(["wait", &first]).good();
+    world.cluster(["run", "--", "true"]).good();
+    assert_eq!(world.state(&second), "held");
+    world.cluster(["release", &second]).good();
+    world.cluster(["wait", &second]).good();
+}
+
+#[test]
+fn a_cancelled_job_that_waits_never_starts() {
+    let world = World::new();
+    let mark = world.path("mark");
+    let batch = world.submit(["--hold", "--sh", &format!("touch {}", mark.display())]);
+    world.cluster(["cancel", &batch]).good().says(["1 job cancelled"]);
+    assert_eq!(world.state(&batch), "failed cancelled");
+    world.cluster(["release", &batch]).good();
+    world.cluster(["run", "--", "true"]).good();
+    assert!(!mark.exists());
+    assert_eq!(world.job(&batch)["started"], serde_json::Value::Null);
+    world.cluster(["wait", &batch]).code(1);
+}
+
+#[test]
+fn cancel_ends_the_whole_group_also_those_that_ignore_term() {
+    let world = World::new();
+    let said = world.fifo("said");
+    // A grandchild that ignores TERM, and its parent that ends at once.
+    let inner = format!("trap \"\" TERM; {}; while :; do sleep 100; done", said.say_text("$$"));
+    world.file("inner.sh", &inner);
+    let batch = world.submit(["--grace", "1", "--sh", "sh ./inner.sh & sh -c 'sh ./inner.sh & wait' & wait"]);
+    let pids: Vec<u32> = (0..2).map(|_| said.hear().parse().unwrap()).collect();
+    assert!(pids.iter().all(|&pid| is_alive(pid)));
+    world.cluster(["cancel", &batch]).good();
+    world.cluster(["wait", &batch]).code(1);
+    assert_eq!(world.state(&batch), "failed cancelled");
+    wait_for("the grandchildren have ended", || !pids.iter().any(|&pid| is_alive(pid)));
+}
+
+#[test]
+fn cancel_kills_a_job_that_ignores_term_itself() {
+    let world = World::new();
+    let said = world.fifo("said");
+    let text = format!("trap '' TERM; {}; while :; do sleep 100; done", said.say_text("up"));
+    let batch = world.submit(["--grace", "1", "--sh", &text]);
+    said.hear();
+    world.cluster(["cancel", &batch]).good();
+    world.cluster(["wait", &batch]).code(1);
+    assert_eq!(world.state(&batch), "failed cancelled");
+}
+
+#[test]
+fn cancel_sends_the_signal_asked_for() {
+    let world = World::new();
+    let said = world.fifo("said");
+    let text = format!("trap 'echo USR1; exit 3' USR1; {}; while :; do sleep 0.02; done", said.say_text("up"));
+    let batch = world.submit(["--sh", &text]);
+    said.hear();
+    world.cluster(["cancel", "--signal", "usr1", &batch]).good();
+    world.cluster(["wait", &batch]).code(1);
+    world.cluster(["logs", &batch]).good().prints("USR1\n");
+    world.cluster(["cancel", "--signal", "nonsense", &batch]).code(2).says(["nonsense"]);
+}
+
+#[test]
+fn a_cancelled_job_with_code_0_is_cancelled() {
+    let world = World::new();
+    let said = world.fifo("said");
+    let text = format!("trap 'exit 0' TERM; {}; while :; do sleep 0.02; done", said.say_text("up"));
+    let batch = world.submit(["--sh", &text]);
+    said.hear();
+    world.cluster(["cancel", &batch]).good();
+    world.cluster(["wait", &batch]).code(1);
+    // job.sh got the signal, too: code 0 with a signal and a request that names it is cancelled.
+    assert_eq!(world.state(&batch), "failed cancelled");
+}
+
+#[test]
+fn part_of_a_batch_is_cancelled() {
+    let world = World::with_config("local: { cores: 1 }\n");
+    let said = world.fifo("said");
+    let gate = world.fifo("gate");
+    let batch = world.map(["--range", "0-5", "--sh", &format!("{}; {}", said.say_text("{}"), gate.wait_text())]);
+    assert_eq!(said.hear(), "0");
+    world.cluster(["cancel", &format!("{batch}.2-4")]).good().says(["3 jobs cancelled"]);
+    gate.let_go(3);
+    world.cluster(["wait", &batch]).code(1);
+    assert_eq!((said.hear(), said.hear()), ("1".to_owned(), "5".to_owned()));
+    let states: Vec<_> = world.jobs(&batch).iter().map(state_of).collect();
+    let cancelled = "failed cancelled";
+    assert_eq!(states, ["succeeded", "succeeded", cancelled, cancelled, cancelled, "succeeded"]);
+    assert!(!said.is_heard());
+}
+
+#[test]
+fn the_higher_priority_goes_first() {
+    let world = World::with_config("local: { cores: 1 }\n");
+    let said = world.fifo("said");
+    let gate = world.fifo("gate");
+    let first = world.submit(["--sh", &gate.wait_text()]);
+    world.wait_state(&first, "running");
+    for (name, priority) in [("low", "-5"), ("none", "0"), ("high", "7"), ("also-high", "7")] {
+        world.submit(["--priority", priority, "--sh", &said.say_text(name)]);
+    }
+    gate.let_go(1);
+    let order: Vec<_> = (0..4).map(|_| said.hear()).collect();
+    assert_eq!(order, ["high", "also-high", "none", "low"]);
+}
+
+#[test]
+fn only_so_many_of_a_batch_run_at_once() {
+    let world = World::with_config("local: { cores: 4 }\n");
+    let said = world.fifo("said");
+    let gate = world.fifo("gate");
+    let text = format!("{}; {}", said.say_text("{}"), gate.wait_text());
+    let batch = world.map(["--max-running", "2", "--range", "1-6", "--sh", &text]);
+    for _ in 0..2 {
+        said.hear();
+    }
+    // There is room for others, but not for more of it.
+    world.cluster(["run", "--", "true"]).good();
+    assert_eq!(world.status()["jobs"]["running"], 2);
+    for _ in 0..4 {
+        assert!(!said.is_heard());
+        gate.let_go(1);
+        said.hear();
+        assert!(world.status()["jobs"]["running"].as_u64() <= Some(2));
+    }
+    gate.let_go(2);
+    world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn a_large_job_is_not_starved_by_small_ones() {
+    let world = World::new();
+    let gates = [world.fifo("gate-a"), world.fifo("gate-b")];
+    let said = world.fifo("said");
+    for gate in &gates {
+        let job = world.submit(["--sh", &gate.wait_text()]);
+        world.wait_state(&job, "running");
+    }
+    let large = world.submit(["--cores", "2", "--sh", &said.say_text("large")]);
+    world.map(["--range", "1-3", "--sh", &said.say_text("small")]);
+    // One core falls free: it is kept for the large job, which is older than the small ones.
+    gates[0].let_go(1);
+    world.cluster(["wait", "1"]).good();
+    assert_eq!(world.state(&large), "queued");
+    gates[1].let_go(1);
+    assert_eq!(said.hear(), "large");
+}
+
+#[test]
+fn each_kind_of_dependency() {
+    let world = World::new();
+    let good = world.submit(["--", "true"]);
+    let bad = world.submit(["--", "false"]);
+    world.cluster(["wait", &good, &bad]).code(1);
+    let outcome = |dependency: &str| {
+        let batch = world.submit(["--after", dependency, "--", "true"]);
+        let _ = world.cluster(["wait", &batch]);
+        world.state(&batch)
+    };
+    let never = "failed dependency_never_satisfied";
+    for (kind, after_good, after_bad) in [
+        ("", "succeeded", never),
+        ("afterok:", "succeeded", never),
+        ("afterany:", "succeeded", "succeeded"),
+        ("afternotok:", never, "succeeded"),
+        ("after:", "succeeded", "succeeded"),
+    ] {
+        assert_eq!(outcome(&format!("{kind}{good}")), after_good, "{kind}{good}");
+        assert_eq!(outcome(&format!("{kind}{bad}")), after_bad, "{kind}{bad}");
+    }
+}
+
+#[test]
+fn dependents_wait_until_it_happens() {
+    let world = World::with_config("local: { cores: 4 }\n");
+    let gate = world.fifo("gate");
+    let said = world.fifo("said");
+    let first = world.submit(["--hold", "--sh", &format!("{}; exit 1", gate.wait_text())]);
+    let depend = |kind: &str| world.submit(["--after", &format!("{kind}:{first}"), "--sh", &said.say_text(kind)]);
+    let all: Vec<_> = ["after", "afterok", "afterany", "afternotok"].into_iter().map(depend).collect();
+    world.cluster(["run", "--", "true"]).good();
+    assert!(all.iter().all(|batch| world.state(batch) == "queued"));
+    world.cluster(["release", &first]).good();
+    assert_eq!(said.hear(), "after");
+    assert!(!said.is_heard());
+    gate.let_go(1);
+    let mut heard = [said.hear(), said.hear()];
+    heard.sort();
+    assert_eq!(heard, ["afterany", "afternotok"]);
+    world.cluster(["wait", &all[1]]).code(1);
+    assert_eq!(world.state(&all[1]), "failed dependency_never_satisfied");
+}
+
+#[test]
+fn a_chain_falls_as_a_whole() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let mut last = world.submit(["--sh", &format!("{}; exit 3", gate.wait_text())]);
+    let mut chain = Vec::new();
+    for _ in 0..5 {
+        last = world.submit(["--after", &last, "--", "true"]);
+        chain.push(last.clone());
+    }
+    let after_all = world.submit(["--after", &format!("afterany:{last}"), "--", "echo", "on"]);
+    gate.let_go(1);
+    world.cluster(["wait", &after_all]).good();
+    for batch in &chain {
+        assert_eq!(world.state(batch), "failed dependency_never_satisfied");
+        let job = world.job(batch);
+        assert!(job["reason"].as_str().is_none_or(|reason| !reason.is_empty()), "{job}");
+    }
+    world.cluster(["run", "--after", &chain[0], "--", "true"]).code(125).says(["dependency_never_satisfied"]);
+}
+
+#[test]
+fn a_cancelled_dependency_is_not_satisfied() {
+    let world = World::new();
+    let first = world.submit(["--hold", "--", "true"]);
+    let ok = world.submit(["--after", &first, "--", "true"]);
+    let any = world.submit(["--after", &format!("afterany:{first}"), "--", "true"]);
+    world.cluster(["cancel", &first]).good();
+    world.cluster(["wait", &any]).good();
+    assert_eq!(world.state(&ok), "failed dependency_never_satisfied");
+}
+
+#[test]
+fn some_jobs_of_a_batch_are_waited_for() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let batch = world.map(["--range", "0-2", "--sh", &format!("[ {{}} != 0 ] || {}; exit $(({{}} == 2))", gate.wait_text())]);
+    let on_one = world.submit(["--after", &format!("{batch}.1"), "--", "true"]);
+    world.cluster(["wait", &on_one]).good();
+    let on_two = world.submit(["--after", &format!("{batch}.1-2"), "--", "true"]);
+    world.cluster(["wait", &on_two]).code(1);
+    assert_eq!(world.state(&on_two), "failed dependency_never_satisfied");
+    gate.let_go(1);
+}
+
+#[test]
+fn ten_thousand_dependencies() {
+    let world = World::new();
+    let batch = world.map(["--hold", "--range", "0-9999", "--", "true"]);
+    let mut call = world.call(["submit"]);
+    for i in 0..10_000 {
+        call = call.arg("--after").arg(format!("afterany:{batch}.{i}"));
+    }
+    let after = call.args(["--", "echo", "all"]).end().good().out().trim().to_owned();
+    world.cluster(["run", "--", "true"]).good();
+    assert_eq!(world.state(&after), "queued");
+    world.cluster(["cancel", &format!("{batch}.0-9998")]).good();
+    world.cluster(["run", "--", "true"]).good();
+    assert_eq!(world.state(&after), "queued");
+    world.cluster(["cancel", &format!("{batch}.9999")]).good();
+    world.cluster(["wait", &after]).good();
+}
+
+#[test]
+fn unknown_jobs_are_usage_errors() {
+    let world = World::new();
+    world.submit(["--hold", "--", "true"]);
+    for command in ["show", "wait", "cancel", "hold", "release", "retry", "logs", "get", "attach"] {
+        world.cluster([command, "99"]).code(2).says(["99"]);
+        world.cluster([command, "1.5"]).code(2).says(["5"]);
+        world.cluster([command, "nonsense"]).code(2).says(["nonsense"]);
+    }
+    world.cluster(["submit", "--after", "99", "--", "true"]).code(2).says(["99"]);
+    world.cluster(["submit", "--after", "1.7", "--", "true"]).code(2).says(["7"]);
+    assert_eq!(world.cluster(["ls", "--ids"]).out(), "1\n");
+}
+
+#[test]
+fn retry_sends_failed_jobs_alone() {
+    let world = World::new();
+    let text = "echo run $CLUSTER_RUN of {}; [ {} != 1 ] || [ -e fixed ]";
+    world.cluster(["map", "--range", "0-2", "--sh", text]).code(1);
+    world.file("fixed", "");
+    world.cluster(["retry", "1"]).good().says(["1 job sent again"]);
+    world.cluster(["wait", "1"]).good();
+    let runs: Vec<_> = world.jobs("1").iter().map(|job| job["run"].as_u64().unwrap()).collect();
+    assert_eq!(runs, [1, 2, 1]);
+    world.cluster(["get", "1"]).good().prints("run 1 of 0\nrun 2 of 1\nrun 1 of 2\n");
+    world.cluster(["retry", "1"]).good().says(["no failed jobs"]);
+    world.cluster(["retry", "--all", "1.0"]).good();
+    world.cluster(["wait", "1"]).good();
+    assert_eq!(world.job("1.0")["run"], 2);
+}
+
+#[test]
+fn what_has_not_ended_is_not_sent_again() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let batch = world.submit(["--sh", &gate.wait_text()]);
+    world.cluster(["retry", &batch]).good().says(["no failed jobs"]);
+    world.cluster(["retry", "--all", &batch]).good();
+    gate.let_go(1);
+    world.cluster(["wait", &batch]).good();
+    assert_eq!(world.job(&batch)["run"], 1);
+}
+
+#[test]
+fn the_output_of_every_run_is_kept() {
+    let world = World::new();
+    for text in ["echo $CLUSTER_RUN; echo e$CLUSTER_RUN >&2; exit 1"] {
+        for how in [&["submit", "--quiet", "--sh", text][..], &["map", "--quiet", "--detach", "--sh", text, ":::", "x", "y"]] {
+            let batch = world.cluster(how).good().out().trim().to_owned();
+            for _ in 0..2 {
+                world.cluster(["wait", &batch]).code(1);
+                world.cluster(["retry", &batch]).good();
+            }
+            world.cluster(["wait", &batch]).code(1);
+            let job = format!("{batch}.0");
+            for run in 1..=3 {
+                let number = run.to_string();
+                world.cluster(["logs", "--run", &number, &job]).good().prints(format!("{run}\n"));
+                world.cluster(["logs", "--stderr", "--run", &number, &job]).good().prints(format!("e{run}\n"));
+            }
+            world.cluster(["logs", &job]).good().prints("3\n");
+            assert_eq!(world.job(&job)["runs"].as_array().unwrap().len(), 3);
+        }
+    }
+}
+
+#[test]
+fn retry_may_change_what_is_asked_for() {
+    let world = World::new();
+    let batch = world.submit(["--time", "1", "--sh", "echo $CLUSTER_TOT_NCORES; [ $CLUSTER_RUN = 2 ] || sleep 100"]);
+    world.cluster(["wait", &batch]).code(1);
+    assert_eq!(world.state(&batch), "failed timeout");
+    world.cluster(["retry", "--cores", "2", "--time", "1h", &batch]).good();
+    world.cluster(["wait", &batch]).good();
+    world.cluster(["logs", &batch]).good().prints("2\n");
+}
+
+#[test]
+fn retry_renders_anew_or_keeps_the_script_as_it_lies_there() {
+    let world = World::new();
+    let batch = world.submit(["--sh", "echo ${MARK-none}; exit 1"]);
+    world.cluster(["wait", &batch]).code(1);
+    let edit = |k: u32| {
+        let path = world.root().join(format!("jobs/{batch}/job.{k}.sh"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let at = text.find("umask ").unwrap();
+        std::fs::write(&path, format!("{}export MARK=by-hand\n{}", &text[..at], &text[at..])).unwrap();
+    };
+    edit(0);
+    world.cluster(["retry", "--keep-script", &batch]).good();
+    world.cluster(["wait", &batch]).code(1);
+    world.cluster(["logs", &batch]).good().prints("by-hand\n");
+    world.cluster(["retry", &batch]).good();
+    world.cluster(["wait", &batch]).code(1);
+    world.cluster(["logs", &batch]).good().prints("none\n");
+    world.cluster(["retry", "--keep-script", "--cores", "2", &batch]).code(2).says(["--keep-script"]);
+}
+
+#[test]
+fn a_retry_of_what_others_failed_by_lets_them_be_retried() {
+    let world = World::new();
+    let first = world.submit(["--sh", "[ -e fixed ]"]);
+    let second = world.submit(["--after", &first, "--", "true"]);
+    world.cluster(["wait", &second]).code(1);
+    world.file("fixed", "");
+    world.cluster(["retry", &first]).good();
+    world.cluster(["wait", &first]).good();
+    world.cluster(["retry", &second]).good();
+    world.cluster(["wait", &second]).good();
+}
