@@ -9,10 +9,18 @@ use crate::commands;
 
 /// Submit, follow and collect jobs on the cores of this machine.
 #[derive(Debug, Parser)]
-#[command(name = "cluster", version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "A job is 17.3, a batch 17. Selectors: 17, 17.3, 17.0-99:2, last, name=GLOB, state=STATE, \
+#[command(
+    name = "cluster",
+    version,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "A job is 17.3, a batch 17. Selectors: 17, 17.3, 17.0-99:2, last, name=GLOB, state=STATE, \
     meta.KEY=VALUE, system=NAME.\nExit codes: 0 good, 1 some job did not succeed, 2 usage or config, 3 out of \
-    reach, 4 wait timed out, 5 store, 6 refused, 7 uncertain, 70 our bug, 130 interrupted.")]
+    reach, 4 wait timed out, 5 store, 6 refused, 7 uncertain, 70 our bug, 130 interrupted."
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -148,7 +156,9 @@ mod tests {
         for (name, augment) in OFTEN {
             let whole = tree.get_subcommands().find(|command| command.get_name() == *name).unwrap();
             let short = augment(clap::Command::new(*name));
-            let ids = |command: &clap::Command| command.get_arguments().map(|arg| arg.get_id().to_string()).collect::<Vec<_>>();
+            let ids = |command: &clap::Command| {
+                command.get_arguments().map(|arg| arg.get_id().to_string()).collect::<Vec<_>>()
+            };
             assert_eq!(ids(&short), ids(whole), "{name}");
         }
     }

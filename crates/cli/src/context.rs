@@ -9,6 +9,7 @@ use cluster_client::{Client, Lender, Settings};
 use cluster_core::{ByteString, JobId, Selector};
 use cluster_jobsdb::Selection;
 use cluster_localqueue::capacity::Amount;
+use cluster_localqueue::launch::Launch;
 use cluster_localqueue::runner::Place;
 use cluster_options::config::{Config, discover};
 
@@ -41,11 +42,15 @@ impl Context {
     /// Looks around. No file is made and no process started.
     pub(crate) fn new(common: Common) -> anyhow::Result<Self> {
         let env: HashMap<_, _> = std::env::vars_os().collect();
-        let cwd = std::env::current_dir().map_err(|e| usage(format!("the working directory is gone: {e}")))?;
+        let cwd =
+            std::env::current_dir().map_err(|e| usage(format!("the working directory is gone: {e}")))?;
         let get = |name: &str| env.get(OsString::from(name).as_os_str()).filter(|value| !value.is_empty());
         let home = get("HOME").map(PathBuf::from);
         let under = |name: &str, below: &str| {
-            get(name).map(PathBuf::from).filter(|dir| dir.is_absolute()).or_else(|| Some(home.as_ref()?.join(below)))
+            get(name)
+                .map(PathBuf::from)
+                .filter(|dir| dir.is_absolute())
+                .or_else(|| Some(home.as_ref()?.join(below)))
         };
         let user_config = under("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("cluster/config.yaml"));
         let found = discover(&cwd, user_config.as_deref(), rustix::process::getuid().as_raw());
@@ -71,7 +76,11 @@ impl Context {
             place: place.clone(),
             cores: config.local.cores,
             memory: config.local.memory,
-            idle_exit: config.local.idle_exit.as_secs().map_or(std::time::Duration::from_secs(u64::MAX / 4), std::time::Duration::from_secs),
+            idle_exit: config
+                .local
+                .idle_exit
+                .as_secs()
+                .map_or(std::time::Duration::from_secs(u64::MAX / 4), std::time::Duration::from_secs),
             log: get("CLUSTER_LOG").map(|level| level.to_string_lossy().into_owned()),
             runtime_dir: get("XDG_RUNTIME_DIR").map(PathBuf::from),
             user: user.clone(),
@@ -94,7 +103,8 @@ impl Context {
 
     /// The whole environment.
     pub(crate) fn environment(&self) -> Vec<(ByteString, ByteString)> {
-        let mut all: Vec<_> = self.env.iter().map(|(name, value)| (name.clone().into(), value.clone().into())).collect();
+        let mut all: Vec<_> =
+            self.env.iter().map(|(name, value)| (name.clone().into(), value.clone().into())).collect();
         // The same environment is the same file, whatever order it came in.
         all.sort();
         all
@@ -118,11 +128,16 @@ impl Context {
     }
 
     /// From here on jobs run inside this process, and end with it.
-    pub(crate) fn go_foreground(&mut self) -> anyhow::Result<()> {
-        let foreground = Foreground::start(&self.start)?;
+    pub(crate) fn go_foreground(&mut self, launch: Box<dyn Launch>) -> anyhow::Result<()> {
+        let foreground = Foreground::start(&self.start, launch)?;
         self.client.use_runner(foreground.place().clone());
         self.foreground = Some(foreground);
         Ok(())
+    }
+
+    /// Ends that, when all is done.
+    pub(crate) fn leave_foreground(&mut self) {
+        self.foreground = None;
     }
 
     /// Whether they do.
@@ -138,7 +153,9 @@ impl Context {
     /// The selected jobs; `last` says which it is.
     pub(crate) fn select(&mut self, selectors: &[Selector]) -> anyhow::Result<Vec<Selection>> {
         let selected = self.client.select(selectors)?;
-        if selectors.contains(&Selector::Last) && let Some(last) = selected.iter().max_by_key(|one| one.batch) {
+        if selectors.contains(&Selector::Last)
+            && let Some(last) = selected.iter().max_by_key(|one| one.batch)
+        {
             talk(&format!("last is batch {}", last.batch));
         }
         Ok(selected)
@@ -166,6 +183,10 @@ fn user_name<'a>(get: &dyn Fn(&str) -> Option<&'a OsString>) -> String {
         let name = fields.next()?;
         (fields.nth(1)? == uid.as_bytes()).then(|| String::from_utf8_lossy(name).into_owned())
     });
-    let from_env = || get("USER").or_else(|| get("LOGNAME")).map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
+    let from_env = || {
+        get("USER")
+            .or_else(|| get("LOGNAME"))
+            .map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned())
+    };
     named.or_else(from_env).unwrap_or(uid)
 }

@@ -22,7 +22,9 @@ fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     // Asked often by scripts, and worth no parser.
     if words.len() == 2 && (words[1] == "--version" || words[1] == "-V") {
-        return exit::finish(output::line(&format!("cluster {}", env!("CARGO_PKG_VERSION"))).map(|()| Exit::GOOD));
+        return exit::finish(
+            output::line(&format!("cluster {}", env!("CARGO_PKG_VERSION"))).map(|()| Exit::GOOD),
+        );
     }
     if words.get(1).is_some_and(|word| word == runner_process::COMMAND) {
         return exit::finish(runner_process::serve(&words[2..]));
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
         Some(reference::MAN) => {
             return exit::finish(reference::man(args::Args::command(), words.get(2).map(Path::new)));
         }
+        Some(commands::bench::QUEUE) => return exit::finish(commands::bench::queue(&words)),
+        Some(commands::bench::SUBMIT_MANY) => return exit::finish(commands::bench::submit_many(&words)),
         _ => {}
     }
     match args::parse(&words) {

@@ -73,7 +73,11 @@ pub(crate) fn span(time: std::time::Duration) -> String {
 pub(crate) fn bytes(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = (bytes.max(1).ilog2() / 10).min(4);
-    if unit == 0 { format!("{bytes} B") } else { format!("{:.1} {}", bytes as f64 / f64::from(unit * 10).exp2(), units[unit as usize]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{:.1} {}", bytes as f64 / f64::from(unit * 10).exp2(), units[unit as usize])
+    }
 }
 
 /// The jobs that were asked for and whose files were cleaned, said once.
@@ -126,7 +130,10 @@ mod tests {
         let mut cleaned = Cleaned::default();
         assert_eq!(cleaned.text(), None);
         cleaned.add(JobId::new(17, 3), Timestamp::from_secs(0));
-        assert_eq!(cleaned.text().unwrap(), "cluster: the files of job 17.3 were cleaned (1970-01-01T00:00:00Z)");
+        assert_eq!(
+            cleaned.text().unwrap(),
+            "cluster: the files of job 17.3 were cleaned (1970-01-01T00:00:00Z)"
+        );
         cleaned.add(JobId::new(17, 4), Timestamp::from_secs(60));
         let both = "cluster: the files of 2 jobs were cleaned (by 1970-01-01T00:01:00Z), the first is 17.3";
         assert_eq!((cleaned.text().as_deref(), cleaned.count()), (Some(both), 2));

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use cluster_client::local::{Opener, Owner};
 use cluster_core::MemSize;
 use cluster_localqueue::capacity::Amount;
-use cluster_localqueue::launch::Processes;
+use cluster_localqueue::launch::{Launch, Processes};
 use cluster_localqueue::machine::allowance;
 use cluster_localqueue::runner::protocol::{Reply, Request};
 use cluster_localqueue::runner::{ConnectError, Connection, Place, Settings, connect, run};
@@ -151,7 +151,7 @@ pub(crate) struct Foreground {
 
 impl Foreground {
     /// Starts it, over the cores that are free.
-    pub(crate) fn start(start: &Start) -> anyhow::Result<Self> {
+    pub(crate) fn start(start: &Start, launch: Box<dyn Launch>) -> anyhow::Result<Self> {
         let all = start.limit();
         let (lease, limit) = match connect(&start.place) {
             Ok(mut runner) => match runner.ask(&Request::Lease(all))? {
@@ -170,7 +170,7 @@ impl Foreground {
             machine: allowance(),
             idle_exit: Duration::from_secs(u64::MAX / 4),
             lives_by: "nothing: it is this process".to_owned(),
-            launch: Box::new(Processes),
+            launch,
             opener: Arc::new(Opener { owner: Owner::this_process(), home: place.dir().to_owned() }),
         };
         let (send, word) = channel();

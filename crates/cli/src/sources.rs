@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use cluster_client::Stage;
-use cluster_core::inputs::{InputPlan, Link, Source, SourceKind};
 use cluster_core::ByteString;
+use cluster_core::inputs::{InputPlan, Link, Source, SourceKind};
 
 use crate::exit::usage;
 
@@ -72,7 +72,11 @@ impl SourceArgs {
         }
         for pattern in &self.glob {
             let paths = glob(pattern, cwd)?;
-            sources.push((Link::Cross, store(stage, paths.iter().map(|path| path.as_os_str().as_bytes()))?, Vec::new()));
+            sources.push((
+                Link::Cross,
+                store(stage, paths.iter().map(|path| path.as_os_str().as_bytes()))?,
+                Vec::new(),
+            ));
         }
         for path in &self.from {
             sources.push((Link::Cross, lines(stage, path, cwd)?, Vec::new()));
@@ -127,13 +131,15 @@ fn check_zipped(plan: &InputPlan) -> anyhow::Result<()> {
 }
 
 fn parse_range(text: &str) -> anyhow::Result<SourceKind> {
-    let wrong = || usage(format!("--range {text}: expected FIRST-LAST or FIRST-LAST:STEP, like 1-100 or 0-20:5"));
+    let wrong =
+        || usage(format!("--range {text}: expected FIRST-LAST or FIRST-LAST:STEP, like 1-100 or 0-20:5"));
     let (span, step) = match text.rsplit_once(':') {
         Some((span, step)) => (span, step.parse::<i64>().map_err(|_| wrong())?),
         None => (text, 1),
     };
     // The first number may be negative: its own sign is no separator.
-    let dash = span.char_indices().skip(1).find(|&(i, c)| c == '-' && span.as_bytes()[i - 1].is_ascii_digit());
+    let dash =
+        span.char_indices().skip(1).find(|&(i, c)| c == '-' && span.as_bytes()[i - 1].is_ascii_digit());
     let (first, last) = match dash {
         Some((at, _)) => (&span[..at], &span[at + 1..]),
         None => (span, span),
@@ -163,7 +169,9 @@ fn open(path: &Path, cwd: &Path) -> anyhow::Result<Box<dyn Read>> {
         return Ok(Box::new(io::stdin().lock()));
     }
     let path = cwd.join(path);
-    Ok(Box::new(File::open(&path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?))
+    Ok(Box::new(
+        File::open(&path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?,
+    ))
 }
 
 /// One input a line; a line may end by CRLF, and the last one by nothing.
@@ -183,7 +191,10 @@ fn lines(stage: &mut Stage, path: &Path, cwd: &Path) -> anyhow::Result<SourceKin
             }
         }
         if line.contains(&0) {
-            return Err(usage(format!("{} has a NUL byte in it: no command can be given that", path.display())));
+            return Err(usage(format!(
+                "{} has a NUL byte in it: no command can be given that",
+                path.display()
+            )));
         }
         writer.push(&line)?;
     }
@@ -193,7 +204,12 @@ fn lines(stage: &mut Stage, path: &Path, cwd: &Path) -> anyhow::Result<SourceKin
 fn csv_rows(stage: &mut Stage, path: &Path, cwd: &Path) -> anyhow::Result<(SourceKind, Vec<String>)> {
     let mut reader = csv::ReaderBuilder::new().from_reader(open(path, cwd)?);
     let wrong = |error: csv::Error| usage(format!("{}: {error}", path.display()));
-    let columns: Vec<String> = reader.byte_headers().map_err(wrong)?.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+    let columns: Vec<String> = reader
+        .byte_headers()
+        .map_err(wrong)?
+        .iter()
+        .map(|name| String::from_utf8_lossy(name).trim().to_owned())
+        .collect();
     if columns.is_empty() {
         return Err(usage(format!("{} has no header line", path.display())));
     }
@@ -256,7 +272,13 @@ fn glob(pattern: &str, cwd: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn walk(dir: &Path, cwd: &Path, depth: usize, hidden: bool, found: &mut dyn FnMut(&Path)) -> anyhow::Result<()> {
+fn walk(
+    dir: &Path,
+    cwd: &Path,
+    depth: usize,
+    hidden: bool,
+    found: &mut dyn FnMut(&Path),
+) -> anyhow::Result<()> {
     if depth == 0 {
         return Ok(());
     }

@@ -121,7 +121,10 @@ impl SpecArgs {
             _ if array => OutputMode::Packed,
             _ => OutputMode::Files,
         };
-        let grace = self.grace.and_then(|grace| grace.as_secs()).map_or(context.config.local.grace, Duration::from_secs);
+        let grace = self
+            .grace
+            .and_then(|grace| grace.as_secs())
+            .map_or(context.config.local.grace, Duration::from_secs);
         let mut spec = JobSpec {
             command,
             umask: umask(),
@@ -147,7 +150,8 @@ impl SpecArgs {
             _ => Err(usage(format!("--meta {text}: expected KEY=VALUE"))),
         };
         let meta = self.meta.iter().map(fact).collect::<anyhow::Result<_>>()?;
-        let parent = context.enclosing().filter(|lender| lender.root == context.root).map(|lender| lender.job);
+        let parent =
+            context.enclosing().filter(|lender| lender.root == context.root).map(|lender| lender.job);
         Ok(SubmitOptions { hold: self.hold, parent, meta })
     }
 
@@ -156,11 +160,20 @@ impl SpecArgs {
         let name = self.system.clone().or(from_env).or_else(|| context.config.default_system.clone());
         match name.as_deref() {
             None | Some("local") => {}
-            Some(name) if context.config.systems.get(name).is_some_and(|system| system.scheduler.to_string() == "local") => {}
+            Some(name)
+                if context
+                    .config
+                    .systems
+                    .get(name)
+                    .is_some_and(|system| system.scheduler.to_string() == "local") => {}
             Some(name) if context.config.systems.contains_key(name) => {
-                return Err(usage(format!("the system {name} has a scheduler that this version cannot use yet: it has local only")));
+                return Err(usage(format!(
+                    "the system {name} has a scheduler that this version cannot use yet: it has local only"
+                )));
             }
-            Some(name) => return Err(usage(format!("there is no system {name}: this version has local only"))),
+            Some(name) => {
+                return Err(usage(format!("there is no system {name}: this version has local only")));
+            }
         }
         let cannot = [
             (self.nodes.is_some_and(|n| n > 1), "--nodes: this machine is one node"),
@@ -206,7 +219,9 @@ impl SpecArgs {
             (Some(size), _) => size,
             (None, limit) => mem.resolve(MemSize::from_mb(limit.map_or(0, |limit| limit.mem_mb))),
         });
-        if self.fit && let Some(limit) = limit {
+        if self.fit
+            && let Some(limit) = limit
+        {
             let most = (limit.cores / tasks).max(1);
             if cores > most {
                 talk(&format!("cluster: {cores} cores are more than there are: cut to {most}"));
@@ -262,9 +277,15 @@ impl SpecArgs {
             export.variables.iter().any(|(wanted, value)| wanted.as_bytes() == name.0 && value.is_none())
         };
         // PATH and the like are what a login gives: without them hardly any command would start.
-        let basic = |name: &ByteString| ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG"].iter().any(|basic| basic.as_bytes() == name.0);
-        let mut chosen: Vec<_> =
-            all.into_iter().filter(|(name, _)| travels(&name.0) && (export.all || named(name) || basic(name))).collect();
+        let basic = |name: &ByteString| {
+            ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG"]
+                .iter()
+                .any(|basic| basic.as_bytes() == name.0)
+        };
+        let mut chosen: Vec<_> = all
+            .into_iter()
+            .filter(|(name, _)| travels(&name.0) && (export.all || named(name) || basic(name)))
+            .collect();
         for (name, value) in &export.variables {
             if let Some(value) = value {
                 chosen.retain(|(known, _)| known.0 != name.as_bytes());
@@ -340,7 +361,8 @@ impl WhatArgs {
                 first.to_string_lossy()
             )));
         }
-        let text = std::fs::read(&path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
+        let text = std::fs::read(&path)
+            .map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
         stage_script(stage, path.file_name().unwrap_or(first), &text, &words[1..], strict)
     }
 
@@ -360,13 +382,23 @@ impl SpecArgs {
 fn shell(text: &OsStr, words: &[OsString]) -> What {
     let head = ["sh".into(), "-c".into(), ByteString::from(text.to_owned()), "sh".into()];
     let argv = head.into_iter().chain(words.iter().cloned().map(ByteString::from)).collect();
-    let first = text.as_bytes().split(|b| b.is_ascii_whitespace()).find(|word| !word.is_empty()).unwrap_or(b"sh");
+    let first =
+        text.as_bytes().split(|b| b.is_ascii_whitespace()).find(|word| !word.is_empty()).unwrap_or(b"sh");
     What { command: Command::Argv(argv), first: OsStr::from_bytes(first).to_owned() }
 }
 
-fn stage_script(stage: &Stage, name: &OsStr, text: &[u8], args: &[OsString], strict: bool) -> anyhow::Result<What> {
+fn stage_script(
+    stage: &Stage,
+    name: &OsStr,
+    text: &[u8],
+    args: &[OsString],
+    strict: bool,
+) -> anyhow::Result<What> {
     if let Some(directive) = first_directive(text) {
-        let message = format!("the directives of {} are not read yet (the first is {directive:?})", name.to_string_lossy());
+        let message = format!(
+            "the directives of {} are not read yet (the first is {directive:?})",
+            name.to_string_lossy()
+        );
         if strict {
             return Err(usage(format!("{message}: give them as options (--strict)")));
         }
@@ -394,7 +426,9 @@ fn interpreter(text: &[u8]) -> Vec<ByteString> {
 fn first_directive(text: &[u8]) -> Option<String> {
     text.split(|&b| b == b'\n')
         .take_while(|line| line.trim_ascii().is_empty() || line.starts_with(b"#"))
-        .find(|line| [&b"#CLUSTER"[..], b"#SBATCH", b"#PBS", b"#$ "].iter().any(|start| line.starts_with(start)))
+        .find(|line| {
+            [&b"#CLUSTER"[..], b"#SBATCH", b"#PBS", b"#$ "].iter().any(|start| line.starts_with(start))
+        })
         .map(|line| String::from_utf8_lossy(line).into_owned())
 }
 

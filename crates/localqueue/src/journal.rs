@@ -120,7 +120,7 @@ mod tests {
         let (_, left) = Journal::open(dir.path()).unwrap();
         assert_eq!(left, [event(1), event(2)]);
         journal.forget_other().unwrap();
-        std::fs::OpenOptions::new()
+        OpenOptions::new()
             .append(true)
             .open(dir.path().join("journal.1"))
             .unwrap()

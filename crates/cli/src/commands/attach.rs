@@ -71,7 +71,9 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
 /// One job streams, as in `run`, but Ctrl-C leaves it running.
 fn attach_one(context: &mut Context, job: JobId, signals: &Signals) -> anyhow::Result<Exit> {
     let lender = context.enclosing();
-    let Some(row) = stream(&mut context.client, job, signals, lender.as_ref(), crate::commands::run::OnInterrupt::Leave)? else {
+    let Some(row) =
+        stream(&mut context.client, job, signals, lender.as_ref(), crate::commands::run::OnInterrupt::Leave)?
+    else {
         come_back(job.batch);
         return Ok(Exit::INTERRUPTED);
     };
@@ -160,7 +162,12 @@ struct Printer<'a> {
 const PAGE: u32 = 2000;
 
 impl Printer<'_> {
-    fn print(&mut self, client: &mut Client, batch: &BatchRow, bar: Option<&ProgressBar>) -> anyhow::Result<()> {
+    fn print(
+        &mut self,
+        client: &mut Client,
+        batch: &BatchRow,
+        bar: Option<&ProgressBar>,
+    ) -> anyhow::Result<()> {
         match self.printing {
             Printing::Nothing => Ok(()),
             Printing::InOrder => loop {
@@ -177,7 +184,12 @@ impl Printer<'_> {
         }
     }
 
-    fn print_new(&mut self, client: &mut Client, batch: &BatchRow, bar: Option<&ProgressBar>) -> anyhow::Result<()> {
+    fn print_new(
+        &mut self,
+        client: &mut Client,
+        batch: &BatchRow,
+        bar: Option<&ProgressBar>,
+    ) -> anyhow::Result<()> {
         let ended = client.store()?.indices_in(batch.id, &[JobState::Succeeded, JobState::Failed])?;
         let known: IndexSet = self.printed.iter().copied().collect();
         let new = ended.difference(&known.union(&IndexSet::range(0, self.next)));
@@ -247,7 +259,8 @@ fn summary(context: &mut Context, row: &BatchRow) -> Exit {
         return Exit::GOOD;
     }
     let query = JobQuery { states: Some(vec![JobState::Failed]), limit: 5, ..JobQuery::default() };
-    let first = context.client.store().ok().and_then(|store| store.jobs(row.id, &query).ok()).unwrap_or_default();
+    let first =
+        context.client.store().ok().and_then(|store| store.jobs(row.id, &query).ok()).unwrap_or_default();
     let named: Vec<_> = first
         .iter()
         .map(|job| format!("{} ({})", job.id, job.cause.map(|cause| cause.to_string()).unwrap_or_default()))

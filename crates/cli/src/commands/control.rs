@@ -35,7 +35,12 @@ pub(crate) fn cancel(context: Context, args: &CancelArgs) -> anyhow::Result<Exit
         "KILL" | "9" => 9,
         "USR1" | "10" => 10,
         "USR2" | "12" => 12,
-        _ => return Err(usage(format!("--signal {}: expected TERM, INT, HUP, USR1, USR2 or KILL", args.signal))),
+        _ => {
+            return Err(usage(format!(
+                "--signal {}: expected TERM, INT, HUP, USR1, USR2 or KILL",
+                args.signal
+            )));
+        }
     };
     act(context, &args.selectors, Action::Cancel(signal), "cancelled")
 }

@@ -60,11 +60,14 @@ fn open(context: &Context) -> Result<Store, StoreError> {
 
 fn check(context: &Context) -> anyhow::Result<Exit> {
     let file = context.root.join("store.db");
-    let report = match open(context).and_then(|mut store| store.check()) {
-        Ok(report) => report,
-        // So damaged that it cannot even be looked through: the same answer, in the same form.
+    let report = match open(context) {
+        Ok(mut store) => store.check()?,
+        // The same answer in the same form, with as much of the extent as can be seen.
         Err(StoreError::Corrupt { detail, .. }) => {
-            CheckReport { problems: vec![detail], ..CheckReport::default() }
+            let seen = Store::open_damaged(&context.root).and_then(|mut store| store.check());
+            let mut report = seen.unwrap_or_default();
+            report.problems.insert(0, detail);
+            report
         }
         Err(error) => return Err(error.into()),
     };
@@ -89,44 +92,47 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
     }
     talk(&format!(
         "cluster: the job store {} is not in order; nothing was changed. `cluster db export` writes what can still \
-         be read; then move the file away",
+         be read, if anything; then move the file away",
         file.display()
     ));
     Ok(Exit::STORE)
 }
 
 fn export(context: &Context, to: Option<&PathBuf>, force: bool) -> anyhow::Result<Exit> {
-    let Some(path) = to else {
-        let mut store = open(context)?;
-        let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-        let done = store.export(&mut out);
-        // Also where something could not be read: what could be is the point of it.
-        out.flush().context("cannot write the export to stdout")?;
-        done?;
-        return Ok(Exit::GOOD);
+    let path = to.map(|path| context.cwd.join(path));
+    let file = path.as_ref().map(|path| NewFile::create(path, force)).transpose()?;
+    let mut store = match open(context) {
+        Err(StoreError::Corrupt { .. }) => Store::open_damaged(&context.root)?,
+        opened => opened?,
     };
-    let path = context.cwd.join(path);
-    let file = NewFile::create(&path, force)?;
-    let mut store = open(context)?;
-    let mut out = BufWriter::with_capacity(64 << 10, file.file()?);
-    let done = store.export(&mut out);
-    let written = out.flush().and_then(|()| out.get_ref().sync_all());
-    written.with_context(|| format!("cannot write {}", path.display()))?;
-    drop(out);
-    if done
-        .as_ref()
-        .is_err_and(|error| !matches!(error, StoreError::Corrupt { .. } | StoreError::Decode { .. }))
-    {
-        // A full disk and the like: half an export under the name of a whole one helps nobody.
-        done?;
-        return Ok(Exit::STORE);
+    let report = match (&file, &path) {
+        (Some(file), Some(path)) => {
+            let mut out = BufWriter::with_capacity(64 << 10, file.file()?);
+            let report = store.export(&mut out)?;
+            let written = out.flush().and_then(|()| out.get_ref().sync_all());
+            written.with_context(|| format!("cannot write {}", path.display()))?;
+            report
+        }
+        _ => {
+            let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+            let report = store.export(&mut out)?;
+            out.flush().context("cannot write the export to stdout")?;
+            report
+        }
+    };
+    if let Some(file) = file {
+        file.finish()?;
     }
-    file.finish()?;
-    if done.is_err() {
-        talk(&format!("cluster: {} has what could be read, and not all", path.display()));
+    if report.is_complete() {
+        return Ok(Exit::GOOD);
     }
-    done?;
-    Ok(Exit::GOOD)
+    report.skipped.iter().for_each(|line| talk(&format!("cluster: {line}")));
+    talk(&format!(
+        "cluster: the job store {} is damaged and was not changed; the export has the {} rows that can be read, and not all",
+        context.root.join("store.db").display(),
+        report.rows
+    ));
+    Ok(Exit::STORE)
 }
 
 fn remove_lock(context: &Context, force: bool) -> anyhow::Result<Exit> {

@@ -86,7 +86,9 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     target.finish()?;
     cleaned.tell();
     if unfinished > 0 {
-        talk(&format!("cluster: {unfinished} jobs have not ended and are left out; `cluster wait` waits for them"));
+        talk(&format!(
+            "cluster: {unfinished} jobs have not ended and are left out; `cluster wait` waits for them"
+        ));
     }
     Ok(if failed + unfinished + cleaned.count() > 0 { Exit::JOB_FAILED } else { Exit::GOOD })
 }
@@ -110,7 +112,10 @@ impl Target {
             let dir = context.cwd.join(dir);
             let taken = fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some());
             if taken && !args.force {
-                return Err(usage(format!("{} is not empty: write into it all the same with --force", dir.display())));
+                return Err(usage(format!(
+                    "{} is not empty: write into it all the same with --force",
+                    dir.display()
+                )));
             }
             fs::create_dir_all(&dir).map_err(|e| ClientError::file("make", &dir, e))?;
             return Ok(Self::Dir(dir));
@@ -172,7 +177,8 @@ impl NewFile {
     }
 
     pub(crate) fn file(&self) -> anyhow::Result<File> {
-        File::create(&self.beside).map_err(|error| usage(format!("cannot write {}: {error}", self.beside.display())))
+        File::create(&self.beside)
+            .map_err(|error| usage(format!("cannot write {}: {error}", self.beside.display())))
     }
 
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {

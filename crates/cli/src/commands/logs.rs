@@ -57,7 +57,11 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         let query = JobQuery { jobs: selection.jobs, limit: u32::MAX, ..JobQuery::default() };
         let rows = context.client.store()?.jobs(selection.batch, &query)?;
         // Of a whole batch, those that have not started have nothing to say.
-        jobs.extend(rows.iter().filter(|row| row.started.is_some() || row.state == JobState::Running || args.follow).map(|row| row.id));
+        jobs.extend(
+            rows.iter()
+                .filter(|row| row.started.is_some() || row.state == JobState::Running || args.follow)
+                .map(|row| row.id),
+        );
     }
     if args.follow {
         return follow(context, &jobs);
@@ -165,7 +169,10 @@ fn print(
 
 fn follow(mut context: Context, jobs: &[JobId]) -> anyhow::Result<Exit> {
     let [job] = jobs else {
-        return Err(usage(format!("-f follows one job, and {} are selected: name one, like 17.3", jobs.len())));
+        return Err(usage(format!(
+            "-f follows one job, and {} are selected: name one, like 17.3",
+            jobs.len()
+        )));
     };
     let signals = Signals::watch()?;
     let lender = context.enclosing();

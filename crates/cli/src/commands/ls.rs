@@ -107,7 +107,10 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     }
     if args.offline {
         let newest = batches.iter().map(|row| row.changed.max(row.created)).max().unwrap_or_default();
-        talk(&format!("cluster: as the store has it; its newest entry is {} old", span(Timestamp::now().since(newest))));
+        talk(&format!(
+            "cluster: as the store has it; its newest entry is {} old",
+            span(Timestamp::now().since(newest))
+        ));
     }
     Ok(Exit::GOOD)
 }
@@ -151,6 +154,10 @@ fn states(row: &BatchRow) -> String {
     let counts: Vec<_> = counts.collect();
     match counts[..] {
         [one] => one.to_string(),
-        _ => counts.iter().map(|state| format!("{} {state}", row.count_of(*state))).collect::<Vec<_>>().join(", "),
+        _ => counts
+            .iter()
+            .map(|state| format!("{} {state}", row.count_of(*state)))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }

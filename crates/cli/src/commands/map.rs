@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use cluster_client::inputs::InputReader;
 use cluster_core::template::shell_text;
 use cluster_core::{ByteString, Command};
+use cluster_localqueue::launch::Processes;
 
 use crate::commands::attach::{self, Printing};
 use crate::commands::submit;
@@ -16,10 +17,12 @@ use crate::spec_args::{SpecArgs, after_dashes};
 
 /// The options of `map`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Placeholders: {} the input, {.} without its extension, {/} its base name, {//} its directory, \
+#[command(
+    after_help = "Placeholders: {} the input, {.} without its extension, {/} its base name, {//} its directory, \
     {/.} both, {#} the job's number from 1, {1} {2.} columns by number, {name} by name. Without one the input is the \
     last word.\n\nExamples:\n  cluster map -- gzip -k ::: *.txt\n  cluster map --glob 'src/**/*.rs' -- wc -l\n  \
-    cluster map --range 1-100 -- ./simulate --seed {}\n  cluster map --csv samples.csv --sh 'align {read1} > {sample}.bam'")]
+    cluster map --range 1-100 -- ./simulate --seed {}\n  cluster map --csv samples.csv --sh 'align {read1} > {sample}.bam'"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgs,
@@ -56,7 +59,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     };
     submit::first_time(&context);
     if foreground {
-        context.go_foreground()?;
+        context.go_foreground(Box::new(Processes))?;
     }
     let mut stage = context.client.stage()?;
     let mut plan = sources.plan(&mut stage, &words, &context.cwd)?;
@@ -135,7 +138,10 @@ fn has_parameters(text: &[u8]) -> bool {
             (0 | b'"', b'$') => {
                 let (braced, name) = match rest.strip_prefix(b"{") {
                     // `${#x}` is the length of x, `${#}` how many parameters there are.
-                    Some(name) => (true, name.strip_prefix(b"#").filter(|name| name.first() != Some(&b'}')).unwrap_or(name)),
+                    Some(name) => (
+                        true,
+                        name.strip_prefix(b"#").filter(|name| name.first() != Some(&b'}')).unwrap_or(name),
+                    ),
                     None => (false, rest),
                 };
                 match name {
@@ -171,8 +177,18 @@ mod tests {
     #[test]
     fn a_text_with_parameters_stays_as_it_is() {
         for text in [
-            "if [ $1 = 50 ]; then exit 1; fi", "echo \"'$1'\"", "echo ${1%.gz}", "echo ${12}", "for x in \"$@\"; do :; done",
-            "echo $*", "echo $#", "echo ${#}", "echo ${#1}", "echo ${@}", "echo '$' $2", "echo \\\\$1",
+            "if [ $1 = 50 ]; then exit 1; fi",
+            "echo \"'$1'\"",
+            "echo ${1%.gz}",
+            "echo ${12}",
+            "for x in \"$@\"; do :; done",
+            "echo $*",
+            "echo $#",
+            "echo ${#}",
+            "echo ${#1}",
+            "echo ${@}",
+            "echo '$' $2",
+            "echo \\\\$1",
         ] {
             assert_eq!(words(text, true), ["sh", "-c", text, "sh", "{}"], "{text}");
         }

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod attach;
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod control;
 pub(crate) mod db;

@@ -34,7 +34,8 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         if jobs.is_empty() {
             continue;
         }
-        let last_k = context.client.store()?.submissions(selection.batch)?.iter().map(|one| one.k).max().unwrap_or(0);
+        let last_k =
+            context.client.store()?.submissions(selection.batch)?.iter().map(|one| one.k).max().unwrap_or(0);
         let mut spec = context.client.spec(selection.batch, last_k)?;
         let changed = args.spec.change(&context, &mut spec)?;
         if changed && args.keep_script {

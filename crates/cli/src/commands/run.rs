@@ -8,6 +8,7 @@ use cluster_client::output::{Copier, Stream};
 use cluster_client::{Client, Lender, Watch};
 use cluster_core::{Cause, IndexSet, JobId};
 use cluster_jobsdb::{JobRow, Selection};
+use cluster_localqueue::launch::Processes;
 use cluster_localqueue::runner::protocol::Action;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -42,7 +43,7 @@ const OURS: Exit = Exit(125);
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let signals = Signals::watch()?;
     if args.foreground {
-        context.go_foreground()?;
+        context.go_foreground(Box::new(Processes))?;
     }
     let batch = match submit::one(&mut context, &args.spec, &args.what, args.stdin) {
         Ok(batch) => batch,
@@ -65,7 +66,9 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         Ok(None) => Ok(Exit::INTERRUPTED),
         Err(error) if is_broken_pipe(&error) => Err(error),
         Err(error) => {
-            talk(&format!("cluster: {error:#}; job {batch}.0 goes on: `cluster attach {batch}` goes back to it"));
+            talk(&format!(
+                "cluster: {error:#}; job {batch}.0 goes on: `cluster attach {batch}` goes back to it"
+            ));
             Ok(OURS)
         }
     }

@@ -92,7 +92,10 @@ fn show_batch(context: &mut Context, selection: &Selection) -> anyhow::Result<()
     fields.add("system", &row.system);
     fields.add("jobs", row.count);
     let counts = JobState::ALL.into_iter().filter(|state| row.count_of(*state) > 0);
-    fields.add("states", counts.map(|state| format!("{} {state}", row.count_of(state))).collect::<Vec<_>>().join(", "));
+    fields.add(
+        "states",
+        counts.map(|state| format!("{} {state}", row.count_of(state))).collect::<Vec<_>>().join(", "),
+    );
     fields.add("command", command_text(&spec.command));
     fields.add("directory", spec.cwd.to_string_lossy());
     fields.add("submitted", time(row.created));
@@ -115,7 +118,9 @@ fn show_job(context: &mut Context, args: &Args, id: JobId, cleaned: &mut Cleaned
         if from_files && !context.common.json {
             return Ok(());
         }
-    } else if let Some(at) = job.row.cleaned.filter(|_| is_cleaned(context.client.layout(), &job.row, Stream::Out)) {
+    } else if let Some(at) =
+        job.row.cleaned.filter(|_| is_cleaned(context.client.layout(), &job.row, Stream::Out))
+    {
         cleaned.add(id, at);
     }
     if args.script {
@@ -160,7 +165,8 @@ fn job_json(context: &mut Context, job: &Job) -> anyhow::Result<Value> {
     let runs = context.client.store()?.runs(id)?;
     let meta = context.client.store()?.job_meta(id)?;
     let submission = DiskSubmission::read(context.client.layout(), id.batch, row.k).ok();
-    let words: Option<Vec<ByteString>> = submission.as_ref().and_then(|submission| submission.argv(id.index).ok());
+    let words: Option<Vec<ByteString>> =
+        submission.as_ref().and_then(|submission| submission.argv(id.index).ok());
     let inputs = submission.and_then(|submission| submission.inputs(id.index).ok());
     Ok(json!({
         "v": 1,

@@ -43,7 +43,12 @@ pub(crate) fn tell(context: &Context, batch: BatchId, jobs: u32) -> anyhow::Resu
 }
 
 /// Submits one job.
-pub(crate) fn one(context: &mut Context, spec: &SpecArgs, what: &WhatArgs, stdin: bool) -> anyhow::Result<BatchId> {
+pub(crate) fn one(
+    context: &mut Context,
+    spec: &SpecArgs,
+    what: &WhatArgs,
+    stdin: bool,
+) -> anyhow::Result<BatchId> {
     first_time(context);
     let stage = context.client.stage()?;
     let what = (what.resolve(context, &stage, spec.is_strict())?, what.reads_stdin());

@@ -1,7 +1,7 @@
 //! `cluster wait`: until jobs have ended.
 
-use cluster_client::watch::Until;
 use cluster_client::Waited;
+use cluster_client::watch::Until;
 use cluster_core::{JobState, Selector, Walltime};
 use cluster_jobsdb::Selection;
 
@@ -34,7 +34,9 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let waited = context.client.wait(&selected, until, timeout, lender.as_ref(), |_, _| {})?;
     let (ended, all) = context.client.progress(&selected)?;
     if context.common.json {
-        json(&serde_json::json!({ "v": 1, "ended": ended, "jobs": all, "timed_out": waited == Waited::TimedOut }))?;
+        json(
+            &serde_json::json!({ "v": 1, "ended": ended, "jobs": all, "timed_out": waited == Waited::TimedOut }),
+        )?;
     }
     if waited == Waited::TimedOut {
         if !context.common.quiet {

@@ -231,6 +231,9 @@ pub struct RootReport {
     pub path: ByteString,
     /// Why nothing of it starts now.
     pub trouble: Option<String>,
+    /// Bytes that went through its journal since the runner serves it.
+    #[serde(default)]
+    pub journal_bytes: u64,
 }
 
 /// One message as a frame.

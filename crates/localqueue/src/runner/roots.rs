@@ -169,6 +169,11 @@ impl RunnerRoot {
         self.id.get().copied().unwrap_or(RootId::MAX)
     }
 
+    /// Bytes that went through the journal.
+    pub(crate) fn journal_bytes(&self) -> u64 {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner).journal.written()
+    }
+
     fn send(&self, message: Message) {
         // The thread only ends when it is told to.
         let _ = self.thread.lock().unwrap_or_else(PoisonError::into_inner).send(message);

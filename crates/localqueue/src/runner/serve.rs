@@ -377,6 +377,7 @@ impl Runner {
             .map(|root| RootReport {
                 path: root.path.to_path_buf().into(),
                 trouble: root.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                journal_bytes: root.journal_bytes(),
             })
             .collect();
         roots.sort_by(|a, b| a.path.cmp(&b.path));
