@@ -1,10 +1,11 @@
 //! Is the store in order? SQLite's own checks, and whether the counts are those of the rows.
 
-use sqlx::Row;
+use sqlx::{Row, SqliteConnection};
 
 use crate::batch::{BatchRow, batch_columns};
 use crate::columns::{Packed, packed, together};
 use crate::error::StoreError;
+use crate::fault::Fault;
 use crate::open::Store;
 use crate::rows_sql::by_state;
 use crate::statements::statements;
@@ -48,39 +49,58 @@ impl Store {
     /// # Errors
     /// Where the store cannot be read at all; damage that SQLite can name is in the report.
     pub fn check(&mut self) -> Result<CheckReport, StoreError> {
-        self.snapshot("check", async |connection| {
-            let mut report = CheckReport::default();
-            for row in &sqlx::query(INTEGRITY).fetch_all(&mut *connection).await? {
-                let line: String = row.try_get(0)?;
-                if line != "ok" {
-                    report.problems.push(line);
+        let mut report = CheckReport::default();
+        let looked = self.snapshot("check", async |connection| look(connection, &mut report).await);
+        match looked {
+            Ok(()) => {}
+            Err(StoreError::Corrupt { detail, .. } | StoreError::Decode { detail, .. }) => {
+                // SQLite says it again at the end of the transaction.
+                if !report.problems.contains(&detail) {
+                    report.problems.push(detail);
                 }
             }
-            if !report.is_sound() {
-                // What lies in damaged pages cannot be counted.
-                return Ok(report);
+            Err(error @ StoreError::Sql { .. }) if !report.is_sound() => {
+                report.problems.push(error.to_string());
             }
-            for row in &sqlx::query(FOREIGN_KEYS).fetch_all(&mut *connection).await? {
-                let (table, parent): (String, String) = (row.try_get(0)?, row.try_get(2)?);
-                report.problems.push(format!("a row of {table} belongs to a {parent} that is not there"));
-            }
-            for batch in Packed::fetch(connection, sqlx::query(ALL_BATCHES)).await?.read(BatchRow::read)? {
-                let counted = if batch.rows == 0 {
-                    Vec::new()
-                } else {
-                    let rows = sqlx::query(COUNT_ALL).bind(batch.id.0 as i64);
-                    by_state(&rows.fetch_all(&mut *connection).await?)?
-                };
-                compare(&batch, &counted, &mut report);
-            }
-            for row in &sqlx::query(ODD_JOBS).fetch_all(&mut *connection).await? {
-                let (batch, index, state): (i64, i64, i64) =
-                    (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-                report.problems.push(format!("job {batch}.{index} contradicts itself (state {state})"));
-            }
-            Ok(report)
-        })
+            Err(error) => return Err(error),
+        }
+        Ok(report)
     }
+}
+
+/// Puts what it finds into the report as it comes: of damaged pages SQLite says something, and then fails.
+async fn look(connection: &mut SqliteConnection, report: &mut CheckReport) -> Result<(), Fault> {
+    {
+        let mut rows = sqlx::query(INTEGRITY).fetch(&mut *connection);
+        while let Some(row) = std::future::poll_fn(|cx| rows.as_mut().poll_next(cx)).await {
+            let text: String = row?.try_get(0)?;
+            let lines =
+                text.lines().filter(|line| !line.is_empty() && *line != "ok" && !line.starts_with("***"));
+            report.problems.extend(lines.map(str::to_owned));
+        }
+    }
+    if !report.is_sound() {
+        // What lies in damaged pages cannot be counted.
+        return Ok(());
+    }
+    for row in &sqlx::query(FOREIGN_KEYS).fetch_all(&mut *connection).await? {
+        let (table, parent): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+        report.problems.push(format!("a row of {table} belongs to a {parent} that is not there"));
+    }
+    for batch in Packed::fetch(connection, sqlx::query(ALL_BATCHES)).await?.read(BatchRow::read)? {
+        let counted = if batch.rows == 0 {
+            Vec::new()
+        } else {
+            let rows = sqlx::query(COUNT_ALL).bind(batch.id.0 as i64);
+            by_state(&rows.fetch_all(&mut *connection).await?)?
+        };
+        compare(&batch, &counted, report);
+    }
+    for row in &sqlx::query(ODD_JOBS).fetch_all(&mut *connection).await? {
+        let (batch, index, state): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        report.problems.push(format!("job {batch}.{index} contradicts itself (state {state})"));
+    }
+    Ok(())
 }
 
 fn compare(batch: &BatchRow, counted: &[(usize, i64)], report: &mut CheckReport) {

@@ -98,6 +98,36 @@ impl How<'_> {
         Ok(connection)
     }
 
+    /// To a store that is damaged: as much of its schema as can be read, whatever its size should be. First
+    /// with its log, then, where that or a journal beside it is in the way, as it lies there.
+    pub(crate) async fn connect_damaged(&self) -> Result<SqliteConnection, Fault> {
+        let mut connect = SqliteConnectOptions::new()
+            .filename(&self.name)
+            .create_if_missing(false)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            // Nothing is written: this makes SQLite go on where a schema or a size is wrong.
+            .pragma("writable_schema", "ON")
+            .disable_statement_logging();
+        if self.locking == Locking::LockFile {
+            connect = connect.vfs("unix-none");
+        }
+        match self.connect_readable(&connect).await {
+            Ok(connection) => Ok(connection),
+            Err(error) => self.connect_readable(&connect.immutable(true)).await.map_err(|_| error.into()),
+        }
+    }
+
+    /// A connection by which at least something of the schema can be read.
+    async fn connect_readable(
+        &self,
+        connect: &SqliteConnectOptions,
+    ) -> Result<SqliteConnection, sqlx::Error> {
+        let mut connection = connect.connect().await?;
+        sqlx::query("SELECT name FROM sqlite_schema LIMIT 1").fetch_one(&mut connection).await?;
+        Ok(connection)
+    }
+
     /// Where the root cannot be written, SQLite cannot make the files beside a WAL store; then it is read
     /// as one that nobody changes, provided that no log waits to be taken in.
     async fn connect_unwritable(

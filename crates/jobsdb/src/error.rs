@@ -35,7 +35,7 @@ pub enum StoreError {
     /// It is damaged, or no SQLite file at all.
     #[error(
         "the job store {} is damaged ({detail}); nothing was changed. `cluster db check` shows the extent, \
-         `cluster db export` writes what can still be read; then move the file away",
+         `cluster db export` writes what can still be read, if anything; then move the file away",
         file.display()
     )]
     Corrupt {
@@ -43,6 +43,26 @@ pub enum StoreError {
         file: PathBuf,
         /// What SQLite said.
         detail: String,
+    },
+    /// So damaged that nothing in it can be read.
+    #[error(
+        "nothing can be read of the job store {} ({detail}); it was not changed. Move the file away: \
+         the files of the jobs are beside it, in jobs/",
+        file.display()
+    )]
+    Unreadable {
+        /// The store's file.
+        file: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// In its place is something that no store can be in.
+    #[error("{} is {what}, and the job store would have to be a file: move it away, or name another root with --root", file.display())]
+    NotAFile {
+        /// The store's file.
+        file: PathBuf,
+        /// What it is.
+        what: &'static str,
     },
     /// It can be read but not written.
     #[error(
@@ -211,6 +231,10 @@ impl StoreError {
         let detail =
             || source.as_database_error().map_or_else(|| source.to_string(), |e| e.message().to_owned());
         let file = file.to_owned();
+        // A page that is not all there, one that the file system or a checksum calls damaged.
+        if let Some(522 | 8458 | 8202) = code {
+            return Self::Corrupt { file, detail: detail() };
+        }
         // The low byte is the primary code; sqlite.org/rescode.html.
         match code.map(|code| code & 0xff) {
             Some(5 | 6) => Self::Busy { file, seconds: crate::open::BUSY_TIMEOUT.as_secs() },

@@ -1,13 +1,12 @@
 //! Everything in the store as JSON lines, so that nothing is locked in.
 
 use std::io::Write;
-
-use sqlx::{Row, SqliteConnection};
+use std::path::Path;
 
 use crate::error::StoreError;
-use crate::fault::Fault;
 use crate::migrate::VERSION;
 use crate::open::Store;
+use crate::salvage::{Salvage, Table};
 use crate::statements::statements;
 
 statements! {
@@ -43,54 +42,63 @@ statements! {
     EXPORT_EVENTS = "SELECT json_object('table', 'event', 'name', name, 'at', at) FROM event";
 }
 
-impl Store {
-    /// Writes the store as JSON lines: a first line that names the format, then a line for each row. Of a
-    /// damaged store as much as can be read is written, table by table, before the error is returned.
-    ///
-    /// # Errors
-    /// Where `to` cannot be written, or something of the store could not be read.
-    pub fn export(&mut self, to: &mut dyn Write) -> Result<(), StoreError> {
-        let target = self.file().to_owned();
-        let wrote = |e| StoreError::io("write the export of", &target, e);
-        self.snapshot("export", async |connection| {
-            writeln!(to, "{{\"format\":\"cluster-store\",\"version\":{VERSION}}}").map_err(wrote)?;
-            let mut failed = None;
-            for sql in [
-                EXPORT_BATCHES,
-                EXPORT_SUBMISSIONS,
-                EXPORT_CHUNKS,
-                EXPORT_JOBS,
-                EXPORT_RUNS,
-                EXPORT_META,
-                EXPORT_EVENTS,
-            ] {
-                match table(connection, sql, to).await? {
-                    Ok(()) => {}
-                    Err(error) => failed = failed.or(Some(error)),
-                }
-            }
-            to.flush().map_err(wrote)?;
-            failed.map_or(Ok(()), |error| Err(Fault::Sql(error)))
-        })
+/// What an export came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportReport {
+    /// How many rows were written.
+    pub rows: u64,
+    /// What of a damaged store could not be read, one line each.
+    pub skipped: Vec<String>,
+}
+
+impl ExportReport {
+    /// Whether everything was written.
+    pub fn is_complete(&self) -> bool {
+        self.skipped.is_empty()
     }
 }
 
-/// Writes the rows of one statement as they come. The outer error ends the export, the inner one the table.
-async fn table(
-    connection: &mut SqliteConnection,
-    sql: &'static str,
-    to: &mut dyn Write,
-) -> Result<Result<(), sqlx::Error>, Fault> {
-    let mut rows = sqlx::query(sql).fetch(connection);
-    loop {
-        match std::future::poll_fn(|cx| rows.as_mut().poll_next(cx)).await {
-            None => return Ok(Ok(())),
-            Some(Err(error)) => return Ok(Err(error)),
-            Some(Ok(row)) => match row.try_get::<&str, _>(0) {
-                Ok(line) => writeln!(to, "{line}")
-                    .map_err(|e| StoreError::io("write", std::path::Path::new("the export"), e))?,
-                Err(error) => return Ok(Err(error)),
-            },
+impl Store {
+    /// Writes the store as JSON lines: a first line that names the format, then a line for each row. Of a
+    /// damaged store all that can be read is written, in no certain order; the report says what is missing.
+    ///
+    /// # Errors
+    /// Where `to` cannot be written, or the store cannot be reached.
+    pub fn export(&mut self, to: &mut dyn Write) -> Result<ExportReport, StoreError> {
+        let wrote = |e| StoreError::io("write", Path::new("the export"), e);
+        let mut done = None;
+        let read = self.snapshot("export", async |connection| {
+            writeln!(to, "{{\"format\":\"cluster-store\",\"version\":{VERSION}}}").map_err(wrote)?;
+            let mut salvage = Salvage::new(&mut *to);
+            for table in &TABLES {
+                salvage.table(connection, table).await?;
+            }
+            let report = salvage.finish();
+            to.flush().map_err(wrote)?;
+            done = Some(report);
+            Ok(())
+        });
+        match (done, read) {
+            // SQLite refuses the end of a transaction that saw damage, which then is in the report.
+            (Some(mut report), Err(error)) => {
+                if report.is_complete() {
+                    report.skipped.push(error.to_string());
+                }
+                Ok(report)
+            }
+            (Some(report), Ok(())) => Ok(report),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Ok(ExportReport::default()),
         }
     }
 }
+
+const TABLES: [Table; 7] = [
+    Table { name: "batch", sql: EXPORT_BATCHES, order: &["id"] },
+    Table { name: "submission", sql: EXPORT_SUBMISSIONS, order: &["batch", "k"] },
+    Table { name: "chunk", sql: EXPORT_CHUNKS, order: &["batch", "k", "chunk"] },
+    Table { name: "job", sql: EXPORT_JOBS, order: &["batch", "idx"] },
+    Table { name: "run", sql: EXPORT_RUNS, order: &["batch", "idx", "run"] },
+    Table { name: "meta", sql: EXPORT_META, order: &["batch", "idx", "key"] },
+    Table { name: "event", sql: EXPORT_EVENTS, order: &["name"] },
+];

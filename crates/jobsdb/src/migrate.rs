@@ -26,6 +26,8 @@ impl MigrateLock {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
+            // Both ways, so that not even a FIFO in its place waits.
+            .read(true)
             .write(true)
             .mode(0o600)
             .open(&path)

@@ -1,8 +1,9 @@
 //! The store as an open thing: its options, its one connection and the one way to read and to write.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -71,9 +72,30 @@ impl Store {
     /// Where there is none and none is to be made, where it is newer than this program, damaged, or cannot
     /// be reached. In none of these cases anything was changed.
     pub fn open(root: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
+        Self::open_as(root, options, false)
+    }
+
+    /// Opens a damaged store for [`Store::check`] and [`Store::export`]: its version and its size are not
+    /// looked at, and it is never written.
+    ///
+    /// # Errors
+    /// Where nothing of it can be read, or it cannot be reached.
+    pub fn open_damaged(root: &Path) -> Result<Self, StoreError> {
+        let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+        Self::open_as(root, &options, true).map_err(|error| match error {
+            StoreError::Corrupt { file, detail } => StoreError::Unreadable { file, detail },
+            error => error,
+        })
+    }
+
+    fn open_as(root: &Path, options: &OpenOptions, damaged: bool) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).map_err(|e| StoreError::io("find", root, e))?;
         let file = root.join("store.db");
         let exists = match fs::metadata(&file) {
+            // Opening a FIFO would wait for its other end.
+            Ok(known) if !known.is_file() => {
+                return Err(StoreError::NotAFile { file, what: kind(known.file_type()) });
+            }
             // SQLite would take what is shorter than its header for an empty file, and write over it.
             Ok(known) if (1..100).contains(&known.len()) => {
                 return Err(StoreError::Corrupt { file, detail: "it is too short to be one".to_owned() });
@@ -109,7 +131,9 @@ impl Store {
             directory.as_ref().map(|d| PathBuf::from(format!("/proc/self/fd/{}/store.db", d.as_raw_fd())));
         let how = How { options, filesystem, locking, name: name.unwrap_or_else(|| file.clone()) };
         let connection = runtime.block_on(async {
-            let opened = if exists {
+            let opened = if damaged {
+                how.connect_damaged().await
+            } else if exists {
                 how.connect_existing(&root, &file).await
             } else {
                 how.create(&root, &file).await
@@ -256,6 +280,16 @@ impl Store {
             Locking::Posix => Ok(None),
             Locking::LockFile => StoreLock::acquire(&self.root, self.patience).map(Some),
         }
+    }
+}
+
+/// What a thing is that is no file.
+fn kind(kind: FileType) -> &'static str {
+    match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a FIFO",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
     }
 }
 
