@@ -282,11 +282,8 @@ fn walk(
     if depth == 0 {
         return Ok(());
     }
-    let entries = match std::fs::read_dir(cwd.join(dir)) {
-        Ok(entries) => entries,
-        // A directory that nobody may read matches nothing, as in a shell.
-        Err(_) => return Ok(()),
-    };
+    // A directory that nobody may read matches nothing, as in a shell.
+    let Ok(entries) = std::fs::read_dir(cwd.join(dir)) else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();

@@ -121,10 +121,8 @@ impl SpecArgs {
             _ if array => OutputMode::Packed,
             _ => OutputMode::Files,
         };
-        let grace = self
-            .grace
-            .and_then(|grace| grace.as_secs())
-            .map_or(context.config.local.grace, Duration::from_secs);
+        let grace =
+            self.grace.and_then(Walltime::as_secs).map_or(context.config.local.grace, Duration::from_secs);
         let mut spec = JobSpec {
             command,
             umask: umask(),
@@ -261,7 +259,7 @@ impl SpecArgs {
         spec.max_running = self.max_running.or(spec.max_running);
         spec.durable |= self.durable;
         spec.pin |= self.pin;
-        if let Some(grace) = self.grace.and_then(|grace| grace.as_secs()) {
+        if let Some(grace) = self.grace.and_then(Walltime::as_secs) {
             spec.grace_ms = grace * 1000;
         }
         if !self.after.is_empty() {
@@ -382,8 +380,7 @@ impl SpecArgs {
 fn shell(text: &OsStr, words: &[OsString]) -> What {
     let head = ["sh".into(), "-c".into(), ByteString::from(text.to_owned()), "sh".into()];
     let argv = head.into_iter().chain(words.iter().cloned().map(ByteString::from)).collect();
-    let first =
-        text.as_bytes().split(|b| b.is_ascii_whitespace()).find(|word| !word.is_empty()).unwrap_or(b"sh");
+    let first = text.as_bytes().split(u8::is_ascii_whitespace).find(|word| !word.is_empty()).unwrap_or(b"sh");
     What { command: Command::Argv(argv), first: OsStr::from_bytes(first).to_owned() }
 }
 

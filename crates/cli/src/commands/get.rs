@@ -139,7 +139,7 @@ impl Target {
                 let mut bytes = Vec::new();
                 copier.copy(row, stream, &mut bytes)?;
                 let output = cluster_core::ByteString(bytes);
-                let exit_code = row.status.map(|status| status.code());
+                let exit_code = row.status.map(cluster_core::ExitStatus::code);
                 json(&Output { v: 1, job: row.id, state: row.state, exit_code, output: &output })?;
             }
         }

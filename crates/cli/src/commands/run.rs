@@ -81,7 +81,7 @@ fn report(row: &JobRow, interrupted: bool) -> Exit {
         Some(Cause::Signal(signal)) => 128 + signal,
         Some(Cause::Timeout) => 124,
         Some(Cause::Cancelled) if interrupted => 130,
-        Some(Cause::Cancelled) => row.status.map_or(143, |status| status.code()),
+        Some(Cause::Cancelled) => row.status.map_or(143, cluster_core::ExitStatus::code),
         Some(_) | None => 125,
     };
     let quiet = matches!(row.cause, Some(Cause::Exit(_) | Cause::Signal(_)));

@@ -29,7 +29,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         return Err(usage("there is nothing to wait for: no job is selected"));
     }
     let until = if args.any { Until::Any } else { Until::All };
-    let timeout = args.timeout.and_then(|time| time.as_duration());
+    let timeout = args.timeout.and_then(Walltime::as_duration);
     let lender = context.enclosing();
     let waited = context.client.wait(&selected, until, timeout, lender.as_ref(), |_, _| {})?;
     let (ended, all) = context.client.progress(&selected)?;

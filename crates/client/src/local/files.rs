@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,10 +57,10 @@ impl DiskSubmission {
         };
         let dir = layout.batch(batch);
         let spec_path = layout.spec(batch, k);
-        let text = fs::read(&spec_path).map_err(named(&spec_path))?;
+        let text = read_regular(&spec_path).map_err(named(&spec_path))?;
         let spec: JobSpec = serde_json::from_slice(&text).map_err(|e| named(&spec_path)(e.into()))?;
         let env_path = dir.join("env").join(format!("{}.sh", spec.environment));
-        let env = fs::read(&env_path).map_err(named(&env_path))?;
+        let env = read_regular(&env_path).map_err(named(&env_path))?;
         let env =
             parse_environment(&env).ok_or_else(|| named(&env_path)(io::ErrorKind::InvalidData.into()))?;
         let mut env: Vec<(OsString, OsString)> =
@@ -89,7 +89,11 @@ impl DiskSubmission {
             umask: spec.umask,
             stdin: spec.stdin.then(|| dir.join("stdin")),
             output: spec.output,
-            time_limit: spec.resources.time.and_then(|time| time.as_secs()).map(Duration::from_secs),
+            time_limit: spec
+                .resources
+                .time
+                .and_then(cluster_core::Walltime::as_secs)
+                .map(Duration::from_secs),
             grace: Duration::from_millis(spec.grace_ms),
             pin: spec.pin,
             dir,
@@ -153,6 +157,19 @@ impl Submission for DiskSubmission {
         *prepared = Some(shard);
         Ok(())
     }
+}
+
+/// Reads a file that is one: a FIFO in its place would keep a slot, with its cores, waiting for ever.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let mut file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file"));
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Writes a private file that appears whole or not at all.
