@@ -245,3 +245,14 @@ impl StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_for_an_unfinished_batch_is_one_that_can_be_followed() {
+        let text = StoreError::Unfinished { batch: BatchId(1), count: 2 }.to_string();
+        assert!(text.contains("cancel") && text.contains("wait") && !text.contains("--force"), "{text}");
+    }
+}
