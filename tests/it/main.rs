@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod control;
+mod docs;
 mod fault_host;
 mod fault_kill;
 mod fault_root;
+mod follow;
+mod local;
 mod map;
 mod run;
+mod submit;

@@ -149,7 +149,7 @@ fn each_outputs_stream_goes_to_its_own() {
 #[test]
 fn a_failed_job_is_named_and_the_code_is_1() {
     let world = World::new();
-    let outcome = world.cluster(["map", "--range", "1-5", "--sh", "echo {}; exit $(({} == 3 ? 9 : 0))"]).code(1);
+    let outcome = world.cluster(["map", "--range", "1-5", "--sh", "echo {}; [ {} != 3 ] || exit 9"]).code(1);
     assert_eq!(outcome.out(), "1\n2\n3\n4\n5\n");
     outcome.says(["1 of 5 jobs failed", "1.2", "exit 9", "retry"]);
     let states: Vec<_> = world.jobs("1").iter().map(cluster_tests::state_of).collect();

@@ -111,9 +111,8 @@ fn shell_words(
         return Err(usage("--sh takes the whole command; after it come ::: and inputs only"));
     }
     let text = ByteString::from(text);
-    let (mut text, mut parameters) = shell_text(&text.0, columns, per_job > 1).ok_or_else(|| {
-        usage("with --per-job the text of --sh can have one kind of placeholder, outside quotes")
-    })?;
+    let shelled = shell_text(&text.0, columns, per_job > 1);
+    let (mut text, mut parameters) = shelled.map_err(|error| usage(format!("--sh: {error}")))?;
     if parameters.is_empty() {
         if append && !has_parameters(&text) {
             text.extend_from_slice(br#" "$@""#);

@@ -18,7 +18,7 @@ use super::store::{RootFiles, StartedJob, Unfinished};
 use crate::capacity::Amount;
 use crate::control::Control;
 use crate::engine::Engine;
-use crate::event::{Ended, StreamPlace, Usage};
+use crate::event::{Ended, Event, StreamPlace, Usage};
 use crate::launch::end_record;
 use crate::queue::{RootId, Start};
 use crate::slot_table::{Entry, StartedBy};
@@ -244,6 +244,12 @@ impl Watcher {
 
     pub(crate) fn index(&self) -> u32 {
         self.job.index
+    }
+
+    /// That it runs: its start may never have come to the store.
+    pub(crate) fn running(&self) -> Event {
+        let StartedJob { batch, index, k, run, started, .. } = self.job;
+        Event::Started { batch, index, k, run, at: started, pid: self.pid.as_raw_nonzero().get() as u32 }
     }
 
     /// Watches it to its end from a thread of its own; until then it has its part of the machine.

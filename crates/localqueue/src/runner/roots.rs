@@ -516,6 +516,7 @@ impl Thread {
                 }
                 Found::Running(watcher) => {
                     settled.push((watcher.batch(), watcher.index()));
+                    self.root.record(watcher.running());
                     watcher.watch(self.id, &self.engine);
                 }
                 Found::NeverBegan { batch, index } => again.push((batch, index)),

@@ -1,0 +1,383 @@
+//! README, ARCHITECTURE and docs/ say what is so: their commands are run as they stand there and must print what is
+//! shown; options, tests, files and keys that they name exist; links lead somewhere.
+//!
+//! Each document has a world of its own with a copy of the sources, and its commands run in order.
+//! `cargo run --release -- …` is `cluster …`; blocks after `<!-- not run: reason -->` are not run. In what a
+//! ```` ```console ```` block shows, `…` is anything within a line, a line that is only `…` any lines; after
+//! `<!-- numbers differ -->` one number is as good as another.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cluster_options::config::KEYS;
+use cluster_tests::{World, binary};
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(workspace().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// Documents whose commands are run, each by a test below.
+const RUN: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/config.md",
+    "docs/exit-codes.md",
+    "docs/job-files.md",
+    "docs/json.md",
+    "docs/local-queue.md",
+];
+
+/// Documents with links and names alone: one is made by the program, the other by the benchmark.
+const NOT_RUN: [&str; 3] = ["CONTRIBUTING.md", "docs/benchmarks.md", "docs/cli.md"];
+
+fn documents() -> Vec<String> {
+    let all = RUN.iter().chain(&NOT_RUN).map(|file| (*file).to_owned());
+    all.filter(|file| workspace().join(file).exists()).collect()
+}
+
+/// A fenced block.
+struct Block {
+    /// The line of its first line of text, from 1.
+    line: usize,
+    language: String,
+    /// The comment right before it.
+    comment: String,
+    text: Vec<String>,
+}
+
+fn blocks(text: &str) -> Vec<Block> {
+    let mut all = Vec::new();
+    let mut open: Option<Block> = None;
+    let mut comment = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let fence = line.strip_prefix("```");
+        match (&mut open, fence) {
+            (Some(_), Some("")) => all.extend(open.take()),
+            (Some(block), _) => block.text.push(line.to_owned()),
+            (None, Some(language)) => {
+                let (language, comment) = (language.to_owned(), std::mem::take(&mut comment));
+                open = Some(Block { line: number + 2, language, comment, text: Vec::new() });
+            }
+            (None, None) => match line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) {
+                Some(text) => comment = text.to_owned(),
+                None if line.is_empty() => {}
+                None => comment.clear(),
+            },
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    all
+}
+
+/// A command and what it is to print; `None`: that is not said.
+struct Step {
+    line: usize,
+    command: String,
+    expected: Option<Vec<String>>,
+}
+
+fn steps(block: &Block) -> Vec<Step> {
+    if block.language == "sh" {
+        let command = format!("set -e\n{}", block.text.join("\n"));
+        return vec![Step { line: block.line, command, expected: None }];
+    }
+    let mut steps: Vec<Step> = Vec::new();
+    for (number, line) in block.text.iter().enumerate() {
+        match (line.strip_prefix("$ "), steps.last_mut()) {
+            (Some(command), _) => {
+                let (line, command) = (block.line + number, command.to_owned());
+                steps.push(Step { line, command, expected: Some(Vec::new()) });
+            }
+            (None, Some(Step { command, expected: Some(lines), .. })) => match line.strip_prefix("> ") {
+                Some(more) if lines.is_empty() => command.extend(["\n", more]),
+                _ => lines.push(line.clone()),
+            },
+            _ => panic!("line {}: a console block begins with `$ `", block.line),
+        }
+    }
+    steps
+}
+
+/// The sources, as they are in a clone.
+fn copy_sources(to: &Path) {
+    for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        fs::copy(workspace().join(name), to.join(name)).unwrap();
+    }
+    copy_dir(&workspace().join("examples"), &to.join("examples"));
+    for entry in fs::read_dir(workspace().join("crates")).unwrap() {
+        let dir = entry.unwrap().path();
+        copy_dir(&dir.join("src"), &to.join("crates").join(dir.file_name().unwrap()).join("src"));
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_dir(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// Runs the commands of a document.
+fn run(file: &str) {
+    assert!(RUN.contains(&file));
+    let world = World::new();
+    copy_sources(&world.work());
+    fs::create_dir(world.path("bin")).unwrap();
+    std::os::unix::fs::symlink(binary(), world.path("bin/cluster")).unwrap();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", world.path("bin").display());
+    let shell = |command: &str| {
+        let command = command.replace("cargo run --release -- ", "cluster ");
+        // As on a terminal: one stream, in the order in which it was written.
+        let text = format!("exec 2>&1\n{command}");
+        world.program("timeout").args(["60", "sh", "-c", &text]).env("PATH", &path).without("CLUSTER_ROOT").end()
+    };
+    for block in blocks(&read(file)) {
+        let (not_run, numbers_differ) = match block.comment.as_str() {
+            "" => (false, false),
+            "numbers differ" => (false, true),
+            other => match other.strip_prefix("not run: ") {
+                Some(reason) if !reason.is_empty() => (true, false),
+                _ => (false, false),
+            },
+        };
+        match block.language.as_str() {
+            "sh" | "console" if !not_run => {
+                for step in steps(&block) {
+                    let outcome = shell(&step.command);
+                    let printed = outcome.out();
+                    let told = format!("{file}:{}: {}\nprinted (code {}):\n{printed}", step.line, step.command, outcome.code);
+                    assert_eq!(outcome.code, 0, "{told}");
+                    let Some(expected) = step.expected else { continue };
+                    let printed: Vec<_> = printed.lines().map(str::trim_end).collect();
+                    let expected: Vec<_> = expected.iter().map(|line| line.trim_end()).collect();
+                    let good = if numbers_differ {
+                        let plain = |lines: &[&str]| lines.iter().map(|line| without_numbers(line)).collect::<Vec<_>>();
+                        let (expected, printed) = (plain(&expected), plain(&printed));
+                        matches(&refs(&expected), &refs(&printed))
+                    } else {
+                        matches(&expected, &printed)
+                    };
+                    assert!(good, "{told}expected:\n{}", expected.join("\n"));
+                }
+            }
+            "yaml" if !not_run => {
+                let file = world.path("yaml/cluster/config.yaml");
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(&file, block.text.join("\n")).unwrap();
+                let said = world.call(["ls"]).env("XDG_CONFIG_HOME", world.path("yaml")).end().good().err();
+                assert!(!said.contains("is not used"), "{said}");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn refs(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(String::as_str).collect()
+}
+
+fn without_numbers(line: &str) -> String {
+    let mut plain = String::new();
+    for c in line.chars() {
+        match c {
+            '0'..='9' if plain.ends_with('0') => {}
+            '0'..='9' => plain.push('0'),
+            _ => plain.push(c),
+        }
+    }
+    plain
+}
+
+/// Whether lines were printed as they are shown.
+fn matches(shown: &[&str], printed: &[&str]) -> bool {
+    match (shown, printed) {
+        ([], []) => true,
+        (["…", rest @ ..], _) => (0..=printed.len()).any(|skipped| matches(rest, &printed[skipped..])),
+        ([first, rest @ ..], [line, more @ ..]) => matches_line(first, line) && matches(rest, more),
+        _ => false,
+    }
+}
+
+fn matches_line(shown: &str, line: &str) -> bool {
+    let Some((before, after)) = shown.split_once('…') else { return shown == line };
+    let Some(rest) = line.strip_prefix(before) else { return false };
+    let starts = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+    // It stands for something: nothing at all is not elided.
+    starts.skip(1).any(|at| matches_line(after, &rest[at..]))
+}
+
+#[test]
+fn elisions() {
+    assert!(matches(&["a …", "…", "c"], &["a 1", "b", "b", "c"]));
+    assert!(matches(&["a", "…"], &["a"]) && matches(&["x … y … z"], &["x 1 y 2 y 3 z"]));
+    assert!(!matches(&["a …"], &["a "]) && !matches(&["a"], &["a", "b"]) && !matches(&["…", "c"], &["a"]));
+    assert_eq!(without_numbers("12 a.rs 3.4"), "0 a.rs 0.0");
+}
+
+#[test]
+fn readme() {
+    run("README.md");
+}
+
+#[test]
+fn architecture() {
+    run("ARCHITECTURE.md");
+}
+
+#[test]
+fn docs_config() {
+    run("docs/config.md");
+}
+
+#[test]
+fn docs_exit_codes() {
+    run("docs/exit-codes.md");
+}
+
+#[test]
+fn docs_job_files() {
+    run("docs/job-files.md");
+}
+
+#[test]
+fn docs_json() {
+    run("docs/json.md");
+}
+
+#[test]
+fn docs_local_queue() {
+    run("docs/local-queue.md");
+}
+
+#[test]
+fn every_document_is_looked_at() {
+    let known: BTreeSet<PathBuf> = RUN.iter().chain(&NOT_RUN).map(PathBuf::from).collect();
+    for entry in fs::read_dir(workspace().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = Path::new("docs").join(path.file_name().unwrap());
+        assert!(known.contains(&name), "{} is in no list of this file", name.display());
+    }
+}
+
+/// The code spans of a document, those in its blocks left out.
+fn code_spans(text: &str) -> Vec<String> {
+    let mut in_block = false;
+    let mut spans = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            in_block = !in_block;
+        } else if !in_block {
+            spans.extend(line.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    spans
+}
+
+#[test]
+fn options_that_are_named_exist() {
+    let reference = read("docs/cli.md");
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let options: BTreeSet<&str> = reference.split(|c| !is_part(c)).filter(|word| word.starts_with("--")).collect();
+    let commands: BTreeSet<&str> =
+        reference.lines().filter_map(|line| line.strip_prefix("## cluster ")).flat_map(|line| line.split(' ')).collect();
+    for file in RUN {
+        for span in code_spans(&read(file)) {
+            let mut words = span.split_whitespace();
+            if words.next() == Some("cluster")
+                && let Some(command) = words.next().filter(|word| word.chars().all(|c| c.is_ascii_lowercase()))
+            {
+                assert!(commands.contains(command), "{file}: `{span}`: there is no command {command}");
+            }
+            if span.starts_with("cargo ") || span.starts_with("systemd") {
+                continue;
+            }
+            for word in span.split(|c| !is_part(c)).filter(|word| word.len() > 2 && word.starts_with("--")) {
+                assert!(options.contains(word), "{file}: `{span}`: there is no option {word}");
+            }
+        }
+    }
+}
+
+fn sources(dir: &Path, all: &mut String) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn tests_and_files_that_the_architecture_names_exist() {
+    let mut code = String::new();
+    for dir in ["crates", "tests", "xtask"] {
+        sources(&workspace().join(dir), &mut code);
+    }
+    for span in code_spans(&read("ARCHITECTURE.md")) {
+        let is_name = span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if is_name && span.matches('_').count() >= 2 {
+            assert!(code.contains(&format!("fn {span}(")), "there is no test {span}");
+        }
+        let first = span.split('/').next().unwrap_or_default();
+        if ["crates", "tests", "xtask", "docs", "examples"].contains(&first) && !span.contains(['*', '{', ' ']) {
+            assert!(workspace().join(&span).exists(), "there is no {span}");
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for file in documents() {
+        let text = read(&file);
+        let dir = workspace().join(&file).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
+            let target = if path.is_empty() { workspace().join(&file) } else { dir.join(path) };
+            assert!(target.exists(), "{file}: {link} leads nowhere");
+            if let Some(anchor) = anchor {
+                let there = fs::read_to_string(&target).unwrap();
+                let mut headings = there.lines().filter(|line| line.starts_with('#')).map(slug);
+                assert!(headings.any(|heading| heading == anchor), "{file}: {link}: there is no such heading");
+            }
+        }
+    }
+}
+
+fn slug(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+#[test]
+fn every_configuration_key_is_in_the_table() {
+    let text = read("docs/config.md");
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| `")).collect();
+    let wanted: Vec<_> = KEYS
+        .iter()
+        .map(|key| {
+            let default = key.default.map_or("–".to_owned(), |default| format!("`{default}`"));
+            format!("| `{}` | {default} | {} | {} |", key.name, key.kind.expected(), key.help)
+        })
+        .collect();
+    let table: Vec<_> = rows.into_iter().take(wanted.len()).collect();
+    assert_eq!(table, wanted, "the table is to be:\n{}", wanted.join("\n"));
+}
