@@ -285,6 +285,17 @@ impl Engine {
         }
     }
 
+    /// Tells the roots of all jobs that run: nobody will be here to report them.
+    pub(crate) fn report_running(&self) {
+        let state = self.lock();
+        for running in state.running.values() {
+            let Start { key, index, k, run, .. } = running.start;
+            if let Some(root) = state.roots.get(usize::from(key.0)).and_then(Option::as_ref) {
+                root.record(Event::Started { batch: key.1, index, k, run, at: running.since, pid: 0 });
+            }
+        }
+    }
+
     /// Whether a job could start if nothing else ran.
     pub fn could_start(&self) -> bool {
         self.lock().queue.could_start()

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::commands::run::stream;
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 use crate::output::{is_terminal, talk};
 use crate::signals::Signals;
 
@@ -46,6 +46,12 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         let count = context.client.batch(selection.batch)?.count;
         let single = match &selection.jobs {
             Some(jobs) if jobs.len() == 1 => jobs.first(),
+            Some(jobs) if jobs.len() < u64::from(count) => {
+                return Err(usage(format!(
+                    "attach follows a batch or one job of it: {}.{jobs} is neither",
+                    selection.batch
+                )));
+            }
             None if count == 1 => Some(0),
             _ => None,
         };

@@ -357,6 +357,7 @@ impl Runner {
         self.engine.set_draining(true);
         let engine = self.engine.clone();
         let _ = tokio::task::spawn_blocking(move || engine.wait_bare()).await;
+        self.engine.report_running();
         let roots: Vec<_> = self.roots.lock().await.drain().collect();
         for (path, root) in roots {
             let _ = root.close().await;

@@ -31,7 +31,8 @@ impl Watch {
     }
 
     pub(crate) fn add_home(&self, dir: &Path) {
-        let _ = add_watch(&*self.fd, dir, WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF);
+        let _ =
+            add_watch(&*self.fd, dir, WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::DELETE);
     }
 
     pub(crate) fn add_root(&self, root: &Path) {
@@ -49,6 +50,12 @@ impl Watch {
             match reader.next() {
                 Ok(event) if event.events().intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) => {
                     tell(Seen::HomeGone);
+                }
+                // The directory itself lives on while we have files of it open.
+                Ok(event) if event.events().contains(ReadFlags::DELETE) => {
+                    if event.file_name().is_some_and(|name| name == c"lock" || name == c"socket") {
+                        tell(Seen::HomeGone);
+                    }
                 }
                 Ok(event) => {
                     let roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
