@@ -140,7 +140,12 @@ fn run(file: &str) {
         let command = command.replace("cargo run --release -- ", "cluster ");
         // As on a terminal: one stream, in the order in which it was written.
         let text = format!("exec 2>&1\n{command}");
-        world.program("timeout").args(["60", "sh", "-c", &text]).env("PATH", &path).without("CLUSTER_ROOT").end()
+        world
+            .program("timeout")
+            .args(["60", "sh", "-c", &text])
+            .env("PATH", &path)
+            .without("CLUSTER_ROOT")
+            .end()
     };
     for block in blocks(&read(file)) {
         let (not_run, numbers_differ) = match block.comment.as_str() {
@@ -156,13 +161,18 @@ fn run(file: &str) {
                 for step in steps(&block) {
                     let outcome = shell(&step.command);
                     let printed = outcome.out();
-                    let told = format!("{file}:{}: {}\nprinted (code {}):\n{printed}", step.line, step.command, outcome.code);
+                    let told = format!(
+                        "{file}:{}: {}\nprinted (code {}):\n{printed}",
+                        step.line, step.command, outcome.code
+                    );
                     assert_eq!(outcome.code, 0, "{told}");
                     let Some(expected) = step.expected else { continue };
                     let printed: Vec<_> = printed.lines().map(str::trim_end).collect();
                     let expected: Vec<_> = expected.iter().map(|line| line.trim_end()).collect();
                     let good = if numbers_differ {
-                        let plain = |lines: &[&str]| lines.iter().map(|line| without_numbers(line)).collect::<Vec<_>>();
+                        let plain = |lines: &[&str]| {
+                            lines.iter().map(|line| without_numbers(line)).collect::<Vec<_>>()
+                        };
                         let (expected, printed) = (plain(&expected), plain(&printed));
                         matches(&refs(&expected), &refs(&printed))
                     } else {
@@ -288,14 +298,19 @@ fn code_spans(text: &str) -> Vec<String> {
 fn options_that_are_named_exist() {
     let reference = read("docs/cli.md");
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let options: BTreeSet<&str> = reference.split(|c| !is_part(c)).filter(|word| word.starts_with("--")).collect();
-    let commands: BTreeSet<&str> =
-        reference.lines().filter_map(|line| line.strip_prefix("## cluster ")).flat_map(|line| line.split(' ')).collect();
+    let options: BTreeSet<&str> =
+        reference.split(|c| !is_part(c)).filter(|word| word.starts_with("--")).chain(["--help"]).collect();
+    let commands: BTreeSet<&str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("## cluster "))
+        .flat_map(|line| line.split(' '))
+        .collect();
     for file in RUN {
         for span in code_spans(&read(file)) {
             let mut words = span.split_whitespace();
             if words.next() == Some("cluster")
-                && let Some(command) = words.next().filter(|word| word.chars().all(|c| c.is_ascii_lowercase()))
+                && let Some(command) =
+                    words.next().filter(|word| word.chars().all(|c| c.is_ascii_lowercase()))
             {
                 assert!(commands.contains(command), "{file}: `{span}`: there is no command {command}");
             }
@@ -332,7 +347,9 @@ fn tests_and_files_that_the_architecture_names_exist() {
             assert!(code.contains(&format!("fn {span}(")), "there is no test {span}");
         }
         let first = span.split('/').next().unwrap_or_default();
-        if ["crates", "tests", "xtask", "docs", "examples"].contains(&first) && !span.contains(['*', '{', ' ']) {
+        if ["crates", "tests", "xtask", "docs", "examples"].contains(&first)
+            && !span.contains(['*', '{', ' '])
+        {
             assert!(workspace().join(&span).exists(), "there is no {span}");
         }
     }
@@ -347,13 +364,17 @@ fn links_lead_somewhere() {
             if link.starts_with("http") {
                 continue;
             }
-            let (path, anchor) = link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
+            let (path, anchor) =
+                link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
             let target = if path.is_empty() { workspace().join(&file) } else { dir.join(path) };
             assert!(target.exists(), "{file}: {link} leads nowhere");
             if let Some(anchor) = anchor {
                 let there = fs::read_to_string(&target).unwrap();
                 let mut headings = there.lines().filter(|line| line.starts_with('#')).map(slug);
-                assert!(headings.any(|heading| heading == anchor), "{file}: {link}: there is no such heading");
+                assert!(
+                    headings.any(|heading| heading == anchor),
+                    "{file}: {link}: there is no such heading"
+                );
             }
         }
     }
