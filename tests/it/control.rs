@@ -77,7 +77,8 @@ fn cancel_kills_a_job_that_ignores_term_itself() {
 fn cancel_sends_the_signal_asked_for() {
     let world = World::new();
     let said = world.fifo("said");
-    let text = format!("trap 'echo USR1; exit 3' USR1; {}; while :; do sleep 0.02; done", said.say_text("up"));
+    let text =
+        format!("trap 'echo USR1; exit 3' USR1; {}; while :; do sleep 0.02; done", said.say_text("up"));
     let batch = world.submit(["--sh", &text]);
     said.hear();
     world.cluster(["cancel", "--signal", "usr1", &batch]).good();
@@ -104,7 +105,8 @@ fn part_of_a_batch_is_cancelled() {
     let world = World::with_config("local: { cores: 1 }\n");
     let said = world.fifo("said");
     let gate = world.fifo("gate");
-    let batch = world.map(["--range", "0-5", "--sh", &format!("{}; {}", said.say_text("{}"), gate.wait_text())]);
+    let batch =
+        world.map(["--range", "0-5", "--sh", &format!("{}; {}", said.say_text("{}"), gate.wait_text())]);
     assert_eq!(said.hear(), "0");
     world.cluster(["cancel", &format!("{batch}.2-4")]).good().says(["3 jobs cancelled"]);
     gate.let_go(3);
@@ -203,7 +205,8 @@ fn dependents_wait_until_it_happens() {
     let gate = world.fifo("gate");
     let said = world.fifo("said");
     let first = world.submit(["--hold", "--sh", &format!("{}; exit 1", gate.wait_text())]);
-    let depend = |kind: &str| world.submit(["--after", &format!("{kind}:{first}"), "--sh", &said.say_text(kind)]);
+    let depend =
+        |kind: &str| world.submit(["--after", &format!("{kind}:{first}"), "--sh", &said.say_text(kind)]);
     let all: Vec<_> = ["after", "afterok", "afterany", "afternotok"].into_iter().map(depend).collect();
     world.cluster(["run", "--", "true"]).good();
     assert!(all.iter().all(|batch| world.state(batch) == "queued"));
@@ -254,7 +257,12 @@ fn a_cancelled_dependency_is_not_satisfied() {
 fn some_jobs_of_a_batch_are_waited_for() {
     let world = World::new();
     let gate = world.fifo("gate");
-    let batch = world.map(["--range", "0-2", "--sh", &format!("[ {{}} != 0 ] || {}; [ {{}} != 2 ]", gate.wait_text())]);
+    let batch = world.map([
+        "--range",
+        "0-2",
+        "--sh",
+        &format!("[ {{}} != 0 ] || {}; [ {{}} != 2 ]", gate.wait_text()),
+    ]);
     let on_one = world.submit(["--after", &format!("{batch}.1"), "--", "true"]);
     world.cluster(["wait", &on_one]).good();
     let on_two = world.submit(["--after", &format!("{batch}.1-2"), "--", "true"]);
@@ -328,7 +336,10 @@ fn what_has_not_ended_is_not_sent_again() {
 fn the_output_of_every_run_is_kept() {
     let world = World::new();
     for text in ["echo $CLUSTER_RUN; echo e$CLUSTER_RUN >&2; exit 1"] {
-        for how in [&["submit", "--quiet", "--sh", text][..], &["map", "--quiet", "--detach", "--sh", text, ":::", "x", "y"]] {
+        for how in [
+            &["submit", "--quiet", "--sh", text][..],
+            &["map", "--quiet", "--detach", "--sh", text, ":::", "x", "y"],
+        ] {
             let batch = world.cluster(how).good().out().trim().to_owned();
             for _ in 0..2 {
                 world.cluster(["wait", &batch]).code(1);
@@ -339,7 +350,10 @@ fn the_output_of_every_run_is_kept() {
             for run in 1..=3 {
                 let number = run.to_string();
                 world.cluster(["logs", "--run", &number, &job]).good().prints(format!("{run}\n"));
-                world.cluster(["logs", "--stderr", "--run", &number, &job]).good().prints(format!("e{run}\n"));
+                world
+                    .cluster(["logs", "--stderr", "--run", &number, &job])
+                    .good()
+                    .prints(format!("e{run}\n"));
             }
             world.cluster(["logs", &job]).good().prints("3\n");
             assert_eq!(world.job(&job)["runs"].as_array().unwrap().len(), 3);
@@ -350,7 +364,8 @@ fn the_output_of_every_run_is_kept() {
 #[test]
 fn retry_may_change_what_is_asked_for() {
     let world = World::new();
-    let batch = world.submit(["--time", "1", "--sh", "echo $CLUSTER_TOT_NCORES; [ $CLUSTER_RUN = 2 ] || sleep 100"]);
+    let batch =
+        world.submit(["--time", "1", "--sh", "echo $CLUSTER_TOT_NCORES; [ $CLUSTER_RUN = 2 ] || sleep 100"]);
     world.cluster(["wait", &batch]).code(1);
     assert_eq!(world.state(&batch), "failed timeout");
     world.cluster(["retry", "--cores", "2", "--time", "1h", &batch]).good();

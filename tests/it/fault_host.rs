@@ -40,7 +40,8 @@ impl<'a> Elsewhere<'a> {
             }
         }
         text.push_str("exec \"$@\"");
-        let call = self.world.program("unshare").args(["-m", "sh", "-c", &text, "sh"]).arg(cluster_tests::binary());
+        let call =
+            self.world.program("unshare").args(["-m", "sh", "-c", &text, "sh"]).arg(cluster_tests::binary());
         call.args(words).env("CLUSTER_QUEUE_DIR", &self.queue)
     }
 
@@ -70,7 +71,14 @@ fn another_host_neither_adopts_nor_loses_what_is_not_its_own() {
     let world = World::new();
     let said = world.fifo("said");
     let gate = world.fifo("gate");
-    let running = world.map(["--range", "1-2", "--", "sh", "-c", &format!("{}; {}; exit 3", said.say_text("up"), gate.wait_text())]);
+    let running = world.map([
+        "--range",
+        "1-2",
+        "--",
+        "sh",
+        "-c",
+        &format!("{}; {}; exit 3", said.say_text("up"), gate.wait_text()),
+    ]);
     let queued = world.submit(["--sh", &said.say_text("queued-ran")]);
     let held = world.submit(["--hold", "--", "true"]);
     said.hear();

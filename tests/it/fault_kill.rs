@@ -31,7 +31,9 @@ fn killed_map(random: &mut Random, jobs: u64, kills: u64, options: &[&str]) -> u
     for part in 0..kills {
         // Somewhere in its part of the run, and somewhere in a job.
         let at = (part * jobs + random.below(jobs)) / kills;
-        wait_for("the run goes on", || fs::read_to_string(&runs).unwrap_or_default().lines().count() as u64 >= at);
+        wait_for("the run goes on", || {
+            fs::read_to_string(&runs).unwrap_or_default().lines().count() as u64 >= at
+        });
         random.pass(Duration::from_millis(5));
         if let Some(runner) = world.runner() {
             kill(runner, 9);
@@ -157,7 +159,10 @@ fn runner_and_job_killed_is_lost_and_says_so() {
     world.cluster(["wait", &batch]).code(1);
     assert_eq!(world.state(&batch), "failed lost");
     let job = world.job(&batch);
-    assert!(job["reason"].as_str().is_some_and(|reason| reason.contains("runner") && reason.contains("killed")), "{job}");
+    assert!(
+        job["reason"].as_str().is_some_and(|reason| reason.contains("runner") && reason.contains("killed")),
+        "{job}"
+    );
     world.cluster(["retry", &batch]).good().says(["1 job sent again"]);
     said.hear();
     world.cluster(["cancel", &batch]).good();
@@ -171,7 +176,8 @@ fn runner_killed_over_a_bare_job_waits_for_it_and_calls_it_lost() {
     let said = world.fifo("said");
     let gate = world.fifo("gate");
     // Forty short ones, so that the last is spawned bare.
-    let text = format!("[ $CLUSTER_JOB_INDEX -lt 40 ] || {{ {}; {}; }}", said.say_text("$$"), gate.wait_text());
+    let text =
+        format!("[ $CLUSTER_JOB_INDEX -lt 40 ] || {{ {}; {}; }}", said.say_text("$$"), gate.wait_text());
     let batch = world.map(["--range", "0-40", "--", "sh", "-c", &text]);
     let pid: u32 = said.hear().parse().unwrap();
     let job = format!("{batch}.40");
@@ -266,13 +272,15 @@ fn client_killed_between_every_two_steps_of_submit() {
     world.cluster(["submit", "--quiet", "--sh", &format!("echo first >> {}", runs.display())]).good();
     let mut told = 1;
     let mut kills = 0;
-    for call in ["mkdir", "openat", "write", "rename", "connect", "sendto", "recvfrom", "fsync", "fdatasync"] {
+    for call in ["mkdir", "openat", "write", "rename", "connect", "sendto", "recvfrom", "fsync", "fdatasync"]
+    {
         let mut when = 1;
         loop {
             let inject = format!("inject={call}:signal=KILL:when={when}");
             let text = format!("echo {call}-{when} >> {}", runs.display());
             let strace = world.program("strace").args(["-qq", "-o", "/dev/null", "-e", &inject]);
-            let outcome = strace.arg(cluster_tests::binary()).args(["submit", "--quiet", "--sh", &text]).end();
+            let outcome =
+                strace.arg(cluster_tests::binary()).args(["submit", "--quiet", "--sh", &text]).end();
             if outcome.code != 137 {
                 // Perhaps strace may not trace here: then nothing of it was tried.
                 if outcome.code != 0 && kills == 0 {
@@ -302,7 +310,8 @@ fn two_runners_started_at_once_from_different_logins() {
             "d={}; : {{}}; mkdir $d/$CLUSTER_JOB_ID; ls $d | wc -l >> $d.counts; rmdir $d/$CLUSTER_JOB_ID",
             most.display()
         );
-        let map = |call: cluster_tests::Call| call.args(["--quiet", "--range", "1-20", "--sh", &text]).start();
+        let map =
+            |call: cluster_tests::Call| call.args(["--quiet", "--range", "1-20", "--sh", &text]).start();
         let line = format!("'{}' map --quiet --range 1-20 --sh \"$TEXT\"", cluster_tests::binary().display());
         let all = [
             map(world.call(["map"]).env("XDG_RUNTIME_DIR", &runtime)),

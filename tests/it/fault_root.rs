@@ -55,7 +55,9 @@ fn a_root_that_is_removed_stops_only_its_own() {
     let said = world.fifo("said");
     let gate = world.fifo("gate");
     let gone = world.path("gone");
-    on(&world, &gone, &["submit", "--sh", &format!("{}; {}", said.say_text("up"), gate.wait_text())]).end().good();
+    on(&world, &gone, &["submit", "--sh", &format!("{}; {}", said.say_text("up"), gate.wait_text())])
+        .end()
+        .good();
     on(&world, &gone, &["map", "--detach", "--range", "1-50", "--sh", ": {}; true"]).end().good();
     said.hear();
     fs::remove_dir_all(&gone).unwrap();
@@ -91,7 +93,10 @@ fn a_full_disk_stops_only_its_own_and_it_works_again() {
     for job in on(&world, &full, &["show", "--json", "--short", "1"]).end().good().json_lines() {
         // A job whose record did not fit may be lost, but never good.
         let state = cluster_tests::state_of(&job);
-        assert!(state == "failed exit 3" || (state.starts_with("failed") && job["reason"].is_string()), "{job}");
+        assert!(
+            state == "failed exit 3" || (state.starts_with("failed") && job["reason"].is_string()),
+            "{job}"
+        );
     }
     assert_eq!(fs::read_to_string(&runs).unwrap().lines().count(), 3);
     on(&world, &full, &["run", "--", "echo", "again"]).end().good().prints("again\n");
@@ -108,7 +113,9 @@ fn a_disk_that_fills_under_packed_outputs() {
     on(&world, &full, &["run", "--", "true"]).end().good();
     // Each writes 100 KB; the disk takes some of them.
     let text = "head -c 100000 /dev/zero; exit 0";
-    let map = on(&world, &full, &["map", "--quiet", "--detach", "--range", "1-60", "--", "sh", "-c", text]).end().good();
+    let map = on(&world, &full, &["map", "--quiet", "--detach", "--range", "1-60", "--", "sh", "-c", text])
+        .end()
+        .good();
     assert_eq!(map.out(), "2\n");
     world.cluster(["map", "--quiet", "--range", "1-20", "--", "true"]).good();
     // Space is made by removing nothing of ours: the disk grows.
@@ -120,7 +127,10 @@ fn a_disk_that_fills_under_packed_outputs() {
     for output in outputs {
         let len = output["output"].as_str().unwrap().len();
         let job = on(&world, &full, &["show", "--json", output["job"].as_str().unwrap()]).end().good().json();
-        assert!(len == 100_000 || job["state"] == "failed" || job["reason"].is_string(), "silently cut to {len}: {job}");
+        assert!(
+            len == 100_000 || job["state"] == "failed" || job["reason"].is_string(),
+            "silently cut to {len}: {job}"
+        );
     }
     on(&world, &full, &["db", "check"]).end().good();
     let _ = world.cluster(["local", "stop"]);

@@ -1,13 +1,19 @@
 //! `cluster` from the outside: the program as users run it, with a runner and a root of its own in each test.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod bad_input;
 mod control;
 mod docs;
 mod fault_host;
 mod fault_kill;
 mod fault_root;
+mod files;
 mod follow;
+mod job;
 mod local;
 mod map;
+mod output;
 mod run;
+mod store;
 mod submit;
+mod tidy;

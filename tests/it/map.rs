@@ -16,7 +16,10 @@ fn map(world: &World, words: &[&str]) -> String {
 fn lists() {
     let world = World::new();
     assert_eq!(map(&world, &["--", "echo", "{}", ":::", "a", "b c", "d"]), "a\nb c\nd\n");
-    assert_eq!(map(&world, &["--", "echo", "{1}-{2}", ":::", "a", "b", ":::", "1", "2"]), "a-1\na-2\nb-1\nb-2\n");
+    assert_eq!(
+        map(&world, &["--", "echo", "{1}-{2}", ":::", "a", "b", ":::", "1", "2"]),
+        "a-1\na-2\nb-1\nb-2\n"
+    );
     assert_eq!(map(&world, &["--", "echo", "{1}{2}", ":::", "a", "b", ":::+", "1", "2"]), "a1\nb2\n");
     // Without a placeholder the input is the last word; one empty input is an input.
     assert_eq!(map(&world, &["--", "echo", "x", ":::", "a", ""]), "x a\nx \n");
@@ -25,7 +28,21 @@ fn lists() {
 #[test]
 fn every_placeholder() {
     let world = World::new();
-    let words = ["--", "echo", "{}", "{.}", "{/}", "{//}", "{/.}", "{#}", "{1.}", "{1/}", ":::", "d/e/a.tar.gz", "plain"];
+    let words = [
+        "--",
+        "echo",
+        "{}",
+        "{.}",
+        "{/}",
+        "{//}",
+        "{/.}",
+        "{#}",
+        "{1.}",
+        "{1/}",
+        ":::",
+        "d/e/a.tar.gz",
+        "plain",
+    ];
     let wanted = "d/e/a.tar.gz d/e/a.tar a.tar.gz d/e a.tar 1 d/e/a.tar a.tar.gz\nplain plain plain . plain 2 plain plain\n";
     assert_eq!(map(&world, &words), wanted);
     // What is no placeholder stays.
@@ -72,7 +89,8 @@ fn globs() {
     assert_eq!(map(&world, &["--glob", "**/*.txt", "--", "echo", "{}"]), "a.txt\nb.txt\nsub/c.txt\n");
     let zipped = ["--zip", "--glob", "*.txt", "--glob", "*.dat", "--", "echo", "{1.}", "{2}"];
     assert_eq!(map(&world, &zipped), "a x.dat\nb y.dat\n");
-    let outcome = world.cluster(["map", "--zip", "--glob", "**/*.txt", "--glob", "*.dat", "--", "echo"]).code(2);
+    let outcome =
+        world.cluster(["map", "--zip", "--glob", "**/*.txt", "--glob", "*.dat", "--", "echo"]).code(2);
     outcome.says(["3", "2"]);
     world.cluster(["map", "--glob", "*.nope", "--", "echo"]).code(2).says(["no inputs"]);
     let uneven = world.cluster(["map", "--", "echo", ":::", "a", "b", "c", ":::+", "1"]).code(2);
@@ -83,7 +101,10 @@ fn globs() {
 fn tables_by_header_names() {
     let world = World::new();
     world.file("t.csv", "sample,read 1,n\r\ns1,\"a,b\",1\ns2,\"say \"\"hi\"\"\",2\n");
-    assert_eq!(map(&world, &["--csv", "t.csv", "--", "echo", "{sample}:{read 1}:{3}"]), "s1:a,b:1\ns2:say \"hi\":2\n");
+    assert_eq!(
+        map(&world, &["--csv", "t.csv", "--", "echo", "{sample}:{read 1}:{3}"]),
+        "s1:a,b:1\ns2:say \"hi\":2\n"
+    );
     // Without a placeholder each column is a word.
     assert_eq!(map(&world, &["--csv", "t.csv", "--", "printf", "[%s]"]), "[s1][a,b][1][s2][say \"hi\"][2]");
     world.file("short.csv", "a,b\n1\n");
@@ -102,7 +123,10 @@ fn json_lines_by_keys() {
 #[test]
 fn several_inputs_to_one_job() {
     let world = World::new();
-    assert_eq!(map(&world, &["--range", "1-5", "--per-job", "2", "--", "echo", "-", "{}"]), "- 1 2\n- 3 4\n- 5\n");
+    assert_eq!(
+        map(&world, &["--range", "1-5", "--per-job", "2", "--", "echo", "-", "{}"]),
+        "- 1 2\n- 3 4\n- 5\n"
+    );
     assert_eq!(world.jobs("last").len(), 3);
     world.cluster(["show", "--input", "1.1"]).good().prints("3\n4\n");
     let sh = ["--range", "1-3", "--per-job", "2", "--sh", "echo $# {}"];
@@ -115,7 +139,11 @@ fn output_is_in_the_order_of_the_inputs() {
     let gate = world.fifo("gate");
     let said = world.fifo("said");
     // The first can only end after the others have.
-    let text = format!("if [ {{}} = 1 ]; then {}; else {}; fi; echo out {{}}", gate.wait_text(), said.say_text("{}"));
+    let text = format!(
+        "if [ {{}} = 1 ]; then {}; else {}; fi; echo out {{}}",
+        gate.wait_text(),
+        said.say_text("{}")
+    );
     let run = world.start(["map", "--range", "1-4", "--sh", &text]);
     for _ in 0..3 {
         said.hear();
@@ -130,7 +158,8 @@ fn unordered_prints_as_jobs_end() {
     let gate = world.fifo("gate");
     let text = format!("if [ {{}} = 1 ]; then {}; fi; echo {{}}", gate.wait_text());
     let mut run = world.start(["map", "--unordered", "--range", "1-3", "--sh", &text]);
-    let mut first: Vec<_> = String::from_utf8(run.first_bytes(4)).unwrap().lines().map(str::to_owned).collect();
+    let mut first: Vec<_> =
+        String::from_utf8(run.first_bytes(4)).unwrap().lines().map(str::to_owned).collect();
     first.sort();
     assert_eq!(first, ["2", "3"]);
     gate.let_go(1);
@@ -142,7 +171,8 @@ fn each_outputs_stream_goes_to_its_own() {
     let world = World::new();
     let outcome = world.cluster(["map", "--range", "1-3", "--sh", "echo o{}; echo e{} >&2"]).good();
     assert_eq!(outcome.out(), "o1\no2\no3\n");
-    let talk: Vec<_> = outcome.err().lines().filter(|line| line.starts_with('e')).map(str::to_owned).collect();
+    let talk: Vec<_> =
+        outcome.err().lines().filter(|line| line.starts_with('e')).map(str::to_owned).collect();
     assert_eq!(talk, ["e1", "e2", "e3"]);
 }
 
@@ -166,8 +196,20 @@ fn no_input_and_no_command() {
 }
 
 const HOSTILE: [&str; 14] = [
-    "$(touch pwned)", "`touch pwned`", "; touch pwned", "' ; touch pwned ; '", "\" ; touch pwned ; \"", "a\nb", "$HOME",
-    "-n", "*", "\\", "a'b\"c", "| touch pwned", "🎉", "& touch pwned",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "; touch pwned",
+    "' ; touch pwned ; '",
+    "\" ; touch pwned ; \"",
+    "a\nb",
+    "$HOME",
+    "-n",
+    "*",
+    "\\",
+    "a'b\"c",
+    "| touch pwned",
+    "🎉",
+    "& touch pwned",
 ];
 
 #[test]
@@ -223,8 +265,9 @@ fn outputs_of_jobs_bare_and_through_the_script_are_alike() {
     let call = world.call(["map", "--range", "0-99", "--", "sh", "-c", text, "sh"]).env("ODD", "x  y'");
     let outcome = call.end().code(1);
     let umask = world.program("sh").args(["-c", "umask"]).end().out();
-    let wanted: String =
-        (0..100).map(|i| format!("1.{i} {i} 1 x y' {} {} 1\n", umask.trim(), world.work().display())).collect();
+    let wanted: String = (0..100)
+        .map(|i| format!("1.{i} {i} 1 x y' {} {} 1\n", umask.trim(), world.work().display()))
+        .collect();
     assert_eq!(outcome.out(), wanted);
     for (i, job) in world.jobs("1").iter().enumerate() {
         assert_eq!(job["exit_code"], i % 3, "{job}");
@@ -235,7 +278,13 @@ fn outputs_of_jobs_bare_and_through_the_script_are_alike() {
 fn ctrl_c_leaves_the_jobs_running() {
     let world = World::new();
     let gate = world.fifo("gate");
-    let mut run = world.start(["map", "--range", "1-2", "--sh", &format!("[ {{}} = 1 ] || {}; echo {{}}", gate.wait_text())]);
+    let mut run = world.start([
+        "map",
+        "--range",
+        "1-2",
+        "--sh",
+        &format!("[ {{}} = 1 ] || {}; echo {{}}", gate.wait_text()),
+    ]);
     run.first_bytes(2);
     run.signal(2);
     run.end().code(130).says(["attach 1", "cancel 1"]);

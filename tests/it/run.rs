@@ -69,7 +69,8 @@ fn the_streams_are_those_of_a_bare_run() {
 fn output_comes_while_the_job_runs() {
     let world = World::new();
     let gate = world.fifo("gate");
-    let mut run = world.start(["run", "--", "sh", "-c", &format!("echo early; {}; echo late", gate.wait_text())]);
+    let mut run =
+        world.start(["run", "--", "sh", "-c", &format!("echo early; {}; echo late", gate.wait_text())]);
     assert_eq!(run.first_bytes(6), b"early\n");
     gate.let_go(1);
     run.end().good().prints("late\n");
@@ -81,7 +82,8 @@ fn the_directory_is_ours_or_the_one_named() {
     std::fs::create_dir_all(world.work().join("a b/$(c)")).unwrap();
     let bare = world.program("pwd").end().out();
     world.cluster(["run", "--", "pwd"]).good().prints(&bare);
-    let outcome = world.cluster(["run", "--chdir", "a b/$(c)", "--", "sh", "-c", "pwd; echo \"$PWD\""]).good();
+    let outcome =
+        world.cluster(["run", "--chdir", "a b/$(c)", "--", "sh", "-c", "pwd; echo \"$PWD\""]).good();
     let line = format!("{}/a b/$(c)\n", bare.trim());
     outcome.prints(line.repeat(2));
     world.cluster(["run", "--chdir", "nowhere", "--", "pwd"]).code(2).says(["nowhere", "not there"]);
@@ -90,7 +92,8 @@ fn the_directory_is_ours_or_the_one_named() {
 #[test]
 fn the_environment_goes_through_byte_for_byte() {
     let world = World::new();
-    let values: [&[u8]; 6] = [b"it's \"quoted\" $HOME `x` \\n", b"two\nlines\n", b"\xff\xfe\x80", b"", b" ", "🎉 ü".as_bytes()];
+    let values: [&[u8]; 6] =
+        [b"it's \"quoted\" $HOME `x` \\n", b"two\nlines\n", b"\xff\xfe\x80", b"", b" ", "🎉 ü".as_bytes()];
     let mut call = world.call(["run", "--quiet", "--", "env", "-0"]);
     for (i, value) in values.iter().enumerate() {
         call = call.env(format!("ODD_{i}"), OsStr::from_bytes(value));
@@ -120,7 +123,14 @@ fn words_go_through_byte_for_byte() {
 #[test]
 fn what_belongs_to_a_login_stays_behind() {
     let world = World::new();
-    let call = world.call(["run", "--quiet", "--", "sh", "-c", "echo ${TMPDIR-no} ${SSH_TTY-no} ${DISPLAY-no} $KEPT"]);
+    let call = world.call([
+        "run",
+        "--quiet",
+        "--",
+        "sh",
+        "-c",
+        "echo ${TMPDIR-no} ${SSH_TTY-no} ${DISPLAY-no} $KEPT",
+    ]);
     let call = call.env("TMPDIR", "/x").env("SSH_TTY", "x").env("DISPLAY", ":0").env("KEPT", "yes");
     call.end().good().prints("no no no yes\n");
 }
@@ -129,7 +139,8 @@ fn what_belongs_to_a_login_stays_behind() {
 fn export_chooses_variables() {
     let world = World::new();
     let run = |list: &str| {
-        let words = ["run", "--quiet", "--export", list, "--", "sh", "-c", "echo ${ONE-no} ${TWO-no} ${THREE-no}"];
+        let words =
+            ["run", "--quiet", "--export", list, "--", "sh", "-c", "echo ${ONE-no} ${TWO-no} ${THREE-no}"];
         world.call(words).env("ONE", "1").env("TWO", "2").end().good().out()
     };
     assert_eq!(run("all"), "1 2 no\n");
@@ -174,7 +185,8 @@ fn ctrl_c_cancels_the_job() {
 fn a_second_ctrl_c_kills() {
     let world = World::new();
     let said = world.fifo("said");
-    let text = format!("trap '{}' INT; {}; while :; do sleep 0.02; done", said.say_text("INT"), said.say_text("up"));
+    let text =
+        format!("trap '{}' INT; {}; while :; do sleep 0.02; done", said.say_text("INT"), said.say_text("up"));
     let run = world.start(["run", "--", "sh", "-c", &text]);
     assert_eq!(said.hear(), "up");
     run.signal(2);
@@ -203,7 +215,8 @@ fn a_job_gets_ctrl_c_once() {
 fn a_killed_client_can_be_replaced() {
     let world = World::new();
     let gate = world.fifo("gate");
-    let mut run = world.start(["run", "--", "sh", "-c", &format!("echo one; {}; echo two; exit 6", gate.wait_text())]);
+    let mut run =
+        world.start(["run", "--", "sh", "-c", &format!("echo one; {}; echo two; exit 6", gate.wait_text())]);
     run.first_bytes(4);
     run.signal(9);
     run.end().code(137);
@@ -259,7 +272,8 @@ fn detach_returns_the_id_at_once() {
 #[test]
 fn shell_text_gets_its_words_as_parameters() {
     let world = World::new();
-    let outcome = world.cluster(["run", "--quiet", "--sh", "printf '%s|' \"$1\" \"$#\"; exit 5", "--", "a b"]);
+    let outcome =
+        world.cluster(["run", "--quiet", "--sh", "printf '%s|' \"$1\" \"$#\"; exit 5", "--", "a b"]);
     outcome.code(5).prints("a b|1|");
     world.cluster(["run", "--", "echo hi; echo there"]).code(2).says(["--sh", "echo hi"]);
 }

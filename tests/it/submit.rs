@@ -150,7 +150,8 @@ fn eight_submit_at_once() {
         cluster_tests::binary().display()
     );
     let runs = world.path("runs");
-    let all: Vec<_> = (0..8).map(|_| world.program("sh").args(["-c", &line]).env("RUNS", &runs).start()).collect();
+    let all: Vec<_> =
+        (0..8).map(|_| world.program("sh").args(["-c", &line]).env("RUNS", &runs).start()).collect();
     let mut ids: Vec<u32> = Vec::new();
     for one in all {
         let outcome = one.end().good().silent();
@@ -158,7 +159,9 @@ fn eight_submit_at_once() {
     }
     ids.sort_unstable();
     assert_eq!(ids, (1..=8 * each).collect::<Vec<_>>());
-    wait_for("all have run", || fs::read_to_string(&runs).unwrap_or_default().lines().count() == 8 * each as usize);
+    wait_for("all have run", || {
+        fs::read_to_string(&runs).unwrap_or_default().lines().count() == 8 * each as usize
+    });
     world.cluster(["wait", "name=*"]).good();
     world.check_store();
 }

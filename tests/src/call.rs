@@ -20,7 +20,11 @@ pub struct Call {
 impl Call {
     pub(crate) fn new(program: &OsStr) -> Self {
         let command = Command::new(program);
-        Self { command, words: Path::new(program).file_name().unwrap().to_string_lossy().into_owned(), stdin: Vec::new() }
+        Self {
+            command,
+            words: Path::new(program).file_name().unwrap().to_string_lossy().into_owned(),
+            stdin: Vec::new(),
+        }
     }
 
     /// One word more.

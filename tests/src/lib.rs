@@ -11,6 +11,7 @@ mod outcome;
 mod privileges;
 mod processes;
 mod random;
+mod sql;
 mod wait;
 mod world;
 
@@ -21,5 +22,6 @@ pub use outcome::Outcome;
 pub use privileges::{is_root, long_form, skipped, small_disk, SmallDisk};
 pub use processes::{has_process_with, is_alive, kill, processes_with};
 pub use random::Random;
+pub use sql::execute;
 pub use wait::{wait_for, wait_some};
 pub use world::{World, state_of};

@@ -26,7 +26,13 @@ impl Outcome {
 
     fn told(&self) -> String {
         let cut = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(4000)]).into_owned();
-        format!("{}\ncode {}\nstdout: {}\nstderr: {}", self.words, self.code, cut(&self.stdout), cut(&self.stderr))
+        format!(
+            "{}\ncode {}\nstdout: {}\nstderr: {}",
+            self.words,
+            self.code,
+            cut(&self.stdout),
+            cut(&self.stderr)
+        )
     }
 
     /// It must have ended with 0.
@@ -46,7 +52,12 @@ impl Outcome {
     #[track_caller]
     pub fn prints(self, stdout: impl AsRef<[u8]>) -> Self {
         let wanted = stdout.as_ref();
-        assert!(self.stdout == wanted, "expected stdout {:?}: {}", String::from_utf8_lossy(wanted), self.told());
+        assert!(
+            self.stdout == wanted,
+            "expected stdout {:?}: {}",
+            String::from_utf8_lossy(wanted),
+            self.told()
+        );
         self
     }
 

@@ -16,7 +16,8 @@ pub fn skipped(what: &str, why: &str) {
     // nextest keeps what passing tests print to itself: this goes past it.
     if std::env::var_os("NEXTEST").is_some() {
         let parent = std::os::unix::process::parent_id();
-        if let Ok(mut stderr) = std::fs::OpenOptions::new().append(true).open(format!("/proc/{parent}/fd/2")) {
+        if let Ok(mut stderr) = std::fs::OpenOptions::new().append(true).open(format!("/proc/{parent}/fd/2"))
+        {
             let _ = stderr.write_all(text.as_bytes());
         }
     }
@@ -67,7 +68,8 @@ pub fn small_disk(dir: &Path, kib: u32, what: &str) -> Option<SmallDisk> {
     }
     std::fs::create_dir_all(dir).unwrap();
     let size = format!("size={kib}k,mode=0700");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir).output().unwrap();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir).output().unwrap();
     if !mounted.status.success() {
         skipped(what, &String::from_utf8_lossy(&mounted.stderr));
         return None;

@@ -7,7 +7,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// The processes that have `text` in their words or in their environment, this one left out.
 pub fn processes_with(text: &str) -> Vec<u32> {
     let me = std::process::id();
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|&pid| pid != me && has_text(pid, text)).collect()
 }
 

@@ -8,7 +8,8 @@ impl Random {
     /// Seeds it and says by what.
     pub fn new() -> Self {
         let given = std::env::var("CLUSTER_SEED").ok().and_then(|text| text.parse().ok());
-        let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let now =
+            || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
         let seed = given.unwrap_or_else(now);
         eprintln!("CLUSTER_SEED={seed}");
         Self(seed | 1)
