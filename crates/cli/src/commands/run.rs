@@ -45,7 +45,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     if args.foreground {
         context.go_foreground(Box::new(Processes))?;
     }
-    let batch = match submit::one(&mut context, &args.spec, &args.what, args.stdin) {
+    let batch = match submit::one(&mut context, &args.spec, &args.what, args.stdin, !args.detach) {
         Ok(batch) => batch,
         Err(error) if args.detach => return Err(error),
         Err(error) => {

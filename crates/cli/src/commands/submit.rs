@@ -28,7 +28,7 @@ struct Submitted {
 }
 
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
-    let batch = one(&mut context, &args.spec, &args.what, args.stdin)?;
+    let batch = one(&mut context, &args.spec, &args.what, args.stdin, false)?;
     tell(&context, batch, 1)?;
     Ok(Exit::GOOD)
 }
@@ -42,12 +42,13 @@ pub(crate) fn tell(context: &Context, batch: BatchId, jobs: u32) -> anyhow::Resu
     }
 }
 
-/// Submits one job.
+/// Submits one job; one that is `followed` has its output's directory from the start.
 pub(crate) fn one(
     context: &mut Context,
     spec: &SpecArgs,
     what: &WhatArgs,
     stdin: bool,
+    followed: bool,
 ) -> anyhow::Result<BatchId> {
     first_time(context);
     let stage = context.client.stage()?;
@@ -57,8 +58,9 @@ pub(crate) fn one(
         stage.stdin(&mut std::io::stdin().lock())?;
         job.stdin = true;
     }
-    // Its outputs can be watched from the start.
-    stage.shard(0)?;
+    if followed {
+        stage.shard(0)?;
+    }
     let options = spec.options(context)?;
     Ok(context.client.submit(stage, job, &options)?)
 }
