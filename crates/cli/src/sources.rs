@@ -169,9 +169,12 @@ fn open(path: &Path, cwd: &Path) -> anyhow::Result<Box<dyn Read>> {
         return Ok(Box::new(io::stdin().lock()));
     }
     let path = cwd.join(path);
-    Ok(Box::new(
-        File::open(&path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?,
-    ))
+    let failed = |error: io::Error| usage(format!("cannot read {}: {error}", path.display()));
+    let file = File::open(&path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(Box::new(file))
 }
 
 /// One input a line; a line may end by CRLF, and the last one by nothing.

@@ -346,6 +346,9 @@ impl WhatArgs {
             let argv = words.iter().cloned().map(ByteString::from).collect();
             return Ok(What { command: Command::Argv(argv), first: first.clone() });
         }
+        if first.len() > 1 && first.as_bytes().starts_with(b"-") {
+            return Err(unknown_option(first));
+        }
         if first == "-" {
             let mut text = Vec::new();
             std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut text)?;
@@ -368,6 +371,16 @@ impl WhatArgs {
     pub(crate) fn reads_stdin(&self) -> bool {
         self.words.first().is_some_and(|word| word == "-") && !after_dashes(self.words.len())
     }
+}
+
+/// A word in a script's place that is no file and looks like an option.
+fn unknown_option(word: &OsStr) -> anyhow::Error {
+    let name = word.to_string_lossy();
+    let bare = name.trim_start_matches('-').split('=').next().unwrap_or_default();
+    let catalogue = cluster_options::Catalogue::builtin();
+    let near: Vec<_> = catalogue.nearest(bare).iter().map(|near| format!("--{near}")).collect();
+    let near = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
+    usage(format!("there is no option {name}{near}; for a command write -- before it"))
 }
 
 impl SpecArgs {

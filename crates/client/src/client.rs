@@ -15,6 +15,9 @@ use crate::layout::Layout;
 use crate::stage::Stage;
 use crate::watch::Watch;
 
+/// A request that met a dying runner is made so many times.
+const AGAIN: u32 = 10;
+
 /// How the process of a runner is started.
 pub type Launcher = Box<dyn Fn() -> io::Result<std::process::Command> + Send>;
 
@@ -157,7 +160,7 @@ impl Client {
     /// Where it cannot be reached, or refuses.
     pub fn ask(&self, request: &Request) -> Result<Reply, ClientError> {
         let mut last = None;
-        for _ in 0..5 {
+        for _ in 0..AGAIN {
             match self.runner()?.ask(request) {
                 Ok(Reply::Refused(refusal)) if refusal.kind == RefusalKind::Ending => {
                     last = Some(ClientError::Refused(refusal));
@@ -257,12 +260,18 @@ impl Client {
     pub fn watch(&self, batches: &[BatchId], lend: Option<&Lender>) -> Result<Watch, ClientError> {
         let lend = lend.map(|lender| (ByteString::from(lender.root.clone()), lender.job));
         let request = Request::Watch { root: self.root(), batches: batches.to_vec(), lend };
-        let mut connection = self.runner()?;
-        match connection.ask(&request).map_err(ConnectError::Io)? {
-            Reply::News(_) => Ok(Watch::new(connection)),
-            Reply::Refused(refusal) => Err(ClientError::Refused(refusal)),
-            _ => Err(odd_answer()),
+        let mut last = None;
+        for _ in 0..AGAIN {
+            let mut connection = self.runner()?;
+            match connection.ask(&request) {
+                Ok(Reply::News(_)) => return Ok(Watch::new(connection)),
+                Ok(Reply::Refused(refusal)) => return Err(ClientError::Refused(refusal)),
+                Ok(_) => return Err(odd_answer()),
+                // It was ending, or was killed: the next one goes on with the jobs.
+                Err(error) => last = Some(ConnectError::Io(error).into()),
+            }
         }
+        Err(last.unwrap_or(ClientError::Runner(ConnectError::NotRunning)))
     }
 
     /// Has the runner look after this root: what is queued in it goes on.
@@ -278,11 +287,16 @@ impl Client {
     /// # Errors
     /// Where it cannot be talked to.
     pub fn status(&self) -> Result<Option<Report>, ClientError> {
-        let Some(mut connection) = self.running_runner()? else { return Ok(None) };
-        match connection.ask(&Request::Status).map_err(ConnectError::Io)? {
-            Reply::Status(report) => Ok(Some(*report)),
-            _ => Err(odd_answer()),
+        let mut last = None;
+        for _ in 0..AGAIN {
+            let Some(mut connection) = self.running_runner()? else { return Ok(None) };
+            match connection.ask(&Request::Status) {
+                Ok(Reply::Status(report)) => return Ok(Some(*report)),
+                Ok(_) => return Err(odd_answer()),
+                Err(error) => last = Some(ConnectError::Io(error).into()),
+            }
         }
+        Err(last.unwrap_or(ClientError::Runner(ConnectError::NotRunning)))
     }
 
     /// The batches and jobs that any of the selectors names.

@@ -6,10 +6,19 @@ pub const TEXT: &str = r#"# sh functions for jobs of `cluster`: . "$CLUSTER_ROOT
 # cluster_job set KEY=VALUE…  stores facts about this job; they appear in `cluster show`
 
 _cluster_json() {
-  # A JSON string of $1: backslash, quote and control characters escaped.
-  printf '%s' "$1" | awk 'BEGIN { RS = "\001"; ORS = "" }
-    { gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); gsub(/\n/, "\\n"); gsub(/\t/, "\\t"); gsub(/\r/, "\\r"); print "\"" $0 "\"" }
-    END { if (NR == 0) print "\"\"" }'
+  # A JSON string of $1: backslash, quote and control characters escaped, byte by byte.
+  printf '"'
+  printf '%s' "$1" | od -An -v -tu1 | while read -r _cluster_bytes; do
+    for _cluster_byte in $_cluster_bytes; do
+      case $_cluster_byte in
+        34) printf '\\"' ;;
+        92) printf '\\\\' ;;
+        ?|[12]?|3[01]|127) printf '\\u%04x' "$_cluster_byte" ;;
+        *) printf "\\$(printf '%03o' "$_cluster_byte")" ;;
+      esac
+    done
+  done
+  printf '"'
 }
 
 cluster_job() {

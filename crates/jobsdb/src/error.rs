@@ -35,7 +35,7 @@ pub enum StoreError {
     /// It is damaged, or no SQLite file at all.
     #[error(
         "the job store {} is damaged ({detail}); nothing was changed. `cluster db check` shows the extent, \
-         `cluster db export` writes what can still be read, if anything; then move the file away",
+         `cluster db export` writes what can still be read, if anything; then move it away, with the -wal and -shm files beside it",
         file.display()
     )]
     Corrupt {

@@ -183,14 +183,17 @@ impl Engine {
                 }
             }
         }
-        let doomed = state.queue.happened(key, &unstarted, Happened::Failed);
-        self.shared.doom(&mut state, doomed);
         self.shared.wake(&mut state);
         // Where nothing of the batch runs either, nobody else will come by to tidy up after it.
         let over: Vec<_> = if state.queue.has_unstarted(key) { Vec::new() } else { state.idle_live(key) };
         drop(state);
         over.iter().for_each(|live| live.tidy());
         (unstarted, asked.into_iter().collect())
+    }
+
+    /// Whether anybody waits for jobs of this batch.
+    pub fn has_dependents(&self, key: BatchKey) -> bool {
+        self.lock().queue.has_dependents(key)
     }
 
     /// Tells those that wait for jobs of a batch what happened to them.
@@ -424,17 +427,16 @@ impl Shared {
                 began: Instant::now(),
             };
             let finished = self.launch.run(&mut job);
-            let ok = finished.ended.cause == Cause::Exit(0);
             // First the record, then what follows from it.
             root.record(Event::Ended(finished.ended));
             for path in finished.remove {
                 let _ = std::fs::remove_file(path);
             }
             state = self.lock();
-            if self.settle(&mut state, start, ok) {
+            if self.settle(&mut state, start) {
                 drop(state);
                 live.tidy();
-                root.batch_over();
+                root.end_awaited();
                 state = self.lock();
             }
         }
@@ -442,22 +444,22 @@ impl Shared {
 
     fn ended(self: &Arc<Self>, start: Start, ended: Ended) {
         let root = self.lock().roots.get(usize::from(start.key.0)).and_then(Clone::clone);
-        let ok = ended.cause == Cause::Exit(0);
         if let Some(root) = &root {
             root.record(Event::Ended(ended));
         }
         let mut state = self.lock();
-        let over = self.settle(&mut state, start, ok);
+        let over = self.settle(&mut state, start);
         self.wake(&mut state);
         self.quiet.notify_all();
         drop(state);
         if let Some(root) = root.filter(|_| over) {
-            root.batch_over();
+            root.end_awaited();
         }
     }
 
-    /// Gives back what a job took and tells those that wait for it. True where nothing is left of its batch.
-    fn settle(self: &Arc<Self>, state: &mut State, start: Start, ok: bool) -> bool {
+    /// Gives back what a job took. True where its end is waited for: nothing is left of its batch, or others
+    /// depend on it.
+    fn settle(self: &Arc<Self>, state: &mut State, start: Start) -> bool {
         if let Some(running) = state.running.remove(&(start.key, start.index))
             && running.lent
         {
@@ -475,13 +477,8 @@ impl Shared {
         if state.queue.is_draining() {
             self.quiet.notify_all();
         }
-        if state.queue.has_dependents(start.key) {
-            let one = IndexSet::range(start.index, start.index + 1);
-            let what = if ok { Happened::Succeeded } else { Happened::Failed };
-            let doomed = state.queue.happened(start.key, &one, what);
-            self.doom(state, doomed);
-        }
-        over
+        // Whoever waits for it is told by the root, once its end is in the store: they may read it there.
+        over || state.queue.has_dependents(start.key)
     }
 
     fn doom(&self, state: &mut State, doomed: Vec<Doomed>) {

@@ -662,49 +662,40 @@ impl Queue {
         self.dependents.get(&key).is_some_and(|ids| !ids.is_empty())
     }
 
-    /// Tells those that wait what happened to `jobs` of a batch. Returns the jobs that can never start
-    /// now; they have left the queue, and whoever waited for them has been told.
+    /// Tells those that wait what happened to `jobs` of a batch. Returns the jobs that can never start now;
+    /// they have left the queue. Whoever waits for these is to be told as well, once that is on record.
     pub fn happened(&mut self, key: BatchKey, jobs: &IndexSet, what: Happened) -> Vec<Doomed> {
         let mut doomed = Vec::new();
-        let mut news = vec![(key, jobs.clone(), what)];
-        while let Some((key, jobs, what)) = news.pop() {
-            for id in self.dependents.get(&key).cloned().unwrap_or_default() {
-                let contradicted = self.change(id, |work| {
-                    let mut contradicted = false;
-                    let extra = work.extra.as_mut();
-                    for blocker in extra.into_iter().flat_map(|extra| &mut extra.blockers) {
-                        if blocker.batch != key.1 {
-                            continue;
-                        }
-                        let about = blocker.waiting.intersection(&jobs);
-                        if about.is_empty() {
-                            continue;
-                        }
-                        match verdict(blocker.kind, what) {
-                            None => {}
-                            Some(true) => blocker.waiting = blocker.waiting.difference(&about),
-                            Some(false) => contradicted = true,
-                        }
+        for id in self.dependents.get(&key).cloned().unwrap_or_default() {
+            let contradicted = self.change(id, |work| {
+                let mut contradicted = false;
+                for blocker in work.extra.iter_mut().flat_map(|extra| &mut extra.blockers) {
+                    if blocker.batch != key.1 {
+                        continue;
                     }
-                    if let Some(extra) = &mut work.extra {
-                        extra.blockers.retain(|blocker| !blocker.waiting.is_empty());
+                    let about = blocker.waiting.intersection(jobs);
+                    if about.is_empty() {
+                        continue;
                     }
-                    contradicted.then(|| Doomed {
-                        key: work.key(),
-                        k: work.k,
-                        run: work.run,
-                        jobs: work.unstarted(),
-                    })
-                });
-                if let Some(Some(gone)) = contradicted {
-                    self.change(id, |work| work.set(IndexSet::new(), IndexSet::new()));
-                    news.push((gone.key, gone.jobs.clone(), Happened::Failed));
-                    doomed.push(gone);
+                    match verdict(blocker.kind, what) {
+                        None => {}
+                        Some(true) => blocker.waiting = blocker.waiting.difference(&about),
+                        Some(false) => contradicted = true,
+                    }
                 }
-            }
-            if self.dependents.get(&key).is_some_and(Vec::is_empty) {
-                self.dependents.remove(&key);
-            }
+                if let Some(extra) = &mut work.extra {
+                    extra.blockers.retain(|blocker| !blocker.waiting.is_empty());
+                }
+                let gone = contradicted.then(|| work.unstarted());
+                if gone.is_some() {
+                    work.set(IndexSet::new(), IndexSet::new());
+                }
+                gone.map(|jobs| Doomed { key: work.key(), k: work.k, run: work.run, jobs })
+            });
+            doomed.extend(contradicted.flatten());
+        }
+        if self.dependents.get(&key).is_some_and(Vec::is_empty) {
+            self.dependents.remove(&key);
         }
         doomed
     }

@@ -80,8 +80,8 @@ pub trait Root: Send + Sync {
     /// The number under which the slot table knows this root.
     fn number(&self) -> u64;
 
-    /// No job of some batch waits or runs any more.
-    fn batch_over(&self) {}
+    /// Somebody waits for the end that was recorded last: a batch is over, or others depend on it.
+    fn end_awaited(&self) {}
 }
 
 /// Below this median a submission's jobs are started bare.

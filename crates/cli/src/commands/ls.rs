@@ -6,7 +6,7 @@ use cluster_jobsdb::{BatchFilter, BatchRow};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 use crate::output::{json, line, span, table, talk};
 
 /// The options of `ls`.
@@ -76,7 +76,10 @@ impl<'a> Batch<'a> {
 }
 
 pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
-    if !context.root.join("store.db").exists() {
+    let there = context.root.join("store.db").try_exists();
+    if !there
+        .map_err(|error| usage(format!("cannot look into the root {}: {error}", context.root.display())))?
+    {
         if context.common.json || args.ids {
             return Ok(Exit::GOOD);
         }

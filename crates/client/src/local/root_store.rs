@@ -407,6 +407,12 @@ impl RootStore for LocalStore {
         self.store.intake().map_err(failed)?;
         Ok(Vec::new())
     }
+
+    fn close(self: Box<Self>) {
+        if let Err(error) = self.store.close() {
+            tracing::warn!("{error}");
+        }
+    }
 }
 
 impl LocalStore {

@@ -108,11 +108,15 @@ pub fn connect(place: &Place) -> Result<Connection, ConnectError> {
         Ok(_) => {
             Err(io::Error::new(io::ErrorKind::InvalidData, "an answer that is none to a greeting").into())
         }
-        // It was just ending.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ConnectError::NotRunning),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(ConnectError::NotRunning),
+        Err(error) if is_gone(&error) => Err(ConnectError::NotRunning),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the other side was just ending, or was killed.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe | ConnectionAborted)
 }
 
 /// A socket's path may have 107 bytes; a longer one is reached through its directory.

@@ -1,6 +1,6 @@
 //! One root in the runner: its journal, the thread that feeds its store, and its place in the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -90,7 +90,7 @@ impl Root for RunnerRoot {
         self.number
     }
 
-    fn batch_over(&self) {
+    fn end_awaited(&self) {
         self.send(Message::Now);
     }
 }
@@ -276,14 +276,21 @@ impl Thread {
                 self.commit();
             }
             if let Some(reply) = close {
+                // Closed, the store is one whole file.
+                self.store.close();
                 let _ = reply.send(());
                 return;
             }
         }
     }
 
-    /// Gives the store all events there are.
+    /// Gives the store all events there are, and those that follow from them.
     fn commit(&mut self) {
+        while self.commit_once() {}
+    }
+
+    /// True where it made jobs impossible that others waited for: more is to be committed.
+    fn commit_once(&mut self) -> bool {
         let (events, failed) = {
             let mut feed = self.root.feed.lock().unwrap_or_else(PoisonError::into_inner);
             feed.woken = false;
@@ -300,7 +307,7 @@ impl Thread {
             feed.events.extend(newer);
             drop(feed);
             self.trouble(failure.0);
-            return;
+            return false;
         }
         {
             let mut feed = self.root.feed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -328,6 +335,33 @@ impl Thread {
         }
         let batches: BTreeSet<_> = events.iter().map(Event::batch).collect();
         self.tell(batches);
+        self.release_dependents(&events);
+        self.retry.is_none()
+            && self.root.feed.lock().unwrap_or_else(PoisonError::into_inner).events.iter().any(is_doom)
+    }
+
+    /// Tells those that wait for the ends that the store has now.
+    fn release_dependents(&self, events: &[Event]) {
+        let mut ends: BTreeMap<BatchId, [Vec<(u32, u32)>; 2]> = BTreeMap::new();
+        for event in events {
+            match event {
+                Event::Started { .. } => {}
+                Event::Ended(ended) => {
+                    let failed = usize::from(ended.cause != Cause::Exit(0));
+                    ends.entry(ended.batch).or_default()[failed].push((ended.index, ended.index + 1));
+                }
+                Event::Unstarted { batch, jobs, .. } => {
+                    ends.entry(*batch).or_default()[1].extend_from_slice(jobs.ranges());
+                }
+            }
+        }
+        for (batch, [succeeded, failed]) in ends {
+            let key = (self.id, batch);
+            if self.engine.has_dependents(key) {
+                self.engine.happened(key, &succeeded.into_iter().collect(), Happened::Succeeded);
+                self.engine.happened(key, &failed.into_iter().collect(), Happened::Failed);
+            }
+        }
     }
 
     fn feed_store(&mut self, events: &[Event]) -> Result<(), StoreFailure> {
@@ -473,6 +507,7 @@ impl Thread {
                 let (unstarted, asked) = self.engine.cancel(key, jobs, *signal);
                 self.commit();
                 let changed = self.change(batch, jobs, &unstarted, &Change::End(Cause::Cancelled))?;
+                self.engine.happened(key, &unstarted, Happened::Failed);
                 if !asked.is_empty() {
                     self.store.change(batch, Some(&asked), &Change::CancelRequested)?;
                 }
@@ -541,6 +576,11 @@ impl Thread {
         self.enqueue(works);
         self.commit();
     }
+}
+
+/// Whether it is about jobs that never ran, and others may wait for them.
+fn is_doom(event: &Event) -> bool {
+    matches!(event, Event::Unstarted { .. })
 }
 
 fn pack_of(event: &Event) -> Option<(BatchId, u32)> {

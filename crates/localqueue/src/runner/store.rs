@@ -149,6 +149,9 @@ pub trait RootStore: Send {
     /// # Errors
     /// Where the store fails.
     fn intake(&mut self) -> Result<Vec<BatchId>, StoreFailure>;
+
+    /// Closes it; returns when that is done.
+    fn close(self: Box<Self>);
 }
 
 /// The files of a root, used by all slots.

@@ -53,7 +53,7 @@ impl Watch {
                 }
                 // The directory itself lives on while we have files of it open.
                 Ok(event) if event.events().contains(ReadFlags::DELETE) => {
-                    if event.file_name().is_some_and(|name| name == c"lock" || name == c"socket") {
+                    if event.file_name().is_some_and(|name| name == c"lock") {
                         tell(Seen::HomeGone);
                     }
                 }
