@@ -406,3 +406,23 @@ fn a_retry_of_what_others_failed_by_lets_them_be_retried() {
     world.cluster(["retry", &second]).good();
     world.cluster(["wait", &second]).good();
 }
+
+#[test]
+fn pinned_jobs_have_cores_of_their_own() {
+    let world = World::new();
+    let all = world.program("sh").args(["-c", "nproc"]).end().good().out();
+    if all.trim() == "1" {
+        return cluster_tests::skipped("pinning", "this machine has one core");
+    }
+    let said = world.fifo("said");
+    let gate = world.fifo("gate");
+    let list = "$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)";
+    let text = format!("{}; {}", said.say_text(list), gate.wait_text());
+    let batch = world.map(["--pin", "--range", "1-2", "--", "sh", "-c", &text]);
+    let (one, two) = (said.hear(), said.hear());
+    assert!(one != two && [&one, &two].iter().all(|cpus| cpus.parse::<u32>().is_ok()), "{one} {two}");
+    gate.let_go(2);
+    world.cluster(["wait", &batch]).good();
+    // Without it a job may use all.
+    world.cluster(["run", "--quiet", "--", "nproc"]).good().prints(all);
+}

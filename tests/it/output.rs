@@ -119,7 +119,9 @@ fn much_output_is_whole() {
     world.cluster(["map", "--quiet", "--range", &format!("1-{jobs}"), "--", "sh", "-c", &text]).good();
     let bin = cluster_tests::binary().display();
     for command in ["get 1", "logs 1.0"] {
-        let sum = world.program("sh").args(["-c", &format!("'{bin}' {command} | cksum")]).end().good().out();
+        // In less memory than it is long.
+        let line = format!("ulimit -d 40000; '{bin}' {command} | cksum");
+        let sum = world.program("sh").args(["-c", &line]).end().good().out();
         assert_eq!(sum, wanted, "{command}");
     }
 }

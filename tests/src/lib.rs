@@ -19,7 +19,7 @@ pub use binary::binary;
 pub use call::{Background, Call};
 pub use fifo::Fifo;
 pub use outcome::Outcome;
-pub use privileges::{is_root, long_form, skipped, small_disk, SmallDisk};
+pub use privileges::{SmallDisk, is_root, long_form, skipped, small_disk};
 pub use processes::{has_process_with, is_alive, kill, processes_with};
 pub use random::Random;
 pub use sql::execute;

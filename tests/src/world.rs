@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::processes::{is_alive, kill, processes_with};
 use crate::wait::{wait_for, wait_some};
 
-/// See the [module](self). When it is dropped, every process that was started in it ends.
+/// One test's own world. When it is dropped, every process that was started in it ends.
 #[derive(Debug)]
 pub struct World {
     dir: TempDir,
