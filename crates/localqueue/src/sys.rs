@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use cluster_core::ExitStatus;
@@ -109,6 +109,14 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> io::Result<u32> {
     let variables = spawn.env.variables.iter().chain(spawn.own_env);
     let mut envp: Vec<*mut libc::c_char> = variables.map(|variable| variable.as_ptr().cast_mut()).collect();
     envp.push(std::ptr::null_mut());
+    // A descriptor below 3 (our own stdio was closed) would be overwritten before it is used.
+    let mut above = [None, None, None];
+    for (fd, above) in spawn.stdio.iter().zip(&mut above) {
+        if fd.as_raw_fd() < 3 {
+            *above = Some(rustix::io::fcntl_dupfd_cloexec(fd, 3)?);
+        }
+    }
+    let stdio = [0, 1, 2].map(|i| above[i].as_ref().map_or(spawn.stdio[i], AsFd::as_fd));
     let check = |code: libc::c_int| if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
 
     let mut actions = MaybeUninit::<libc::posix_spawn_file_actions_t>::uninit();
@@ -128,7 +136,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> io::Result<u32> {
         // read; the pointers in `argv` and `envp` are to NUL-ended strings that live until after the call,
         // and both lists end with a null pointer; the kernel only reads them.
         unsafe {
-            for (target, fd) in spawn.stdio.iter().enumerate() {
+            for (target, fd) in stdio.iter().enumerate() {
                 let target = target as libc::c_int;
                 check(libc::posix_spawn_file_actions_adddup2(actions.as_mut_ptr(), fd.as_raw_fd(), target))?;
             }

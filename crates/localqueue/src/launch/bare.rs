@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -43,7 +43,10 @@ fn packed(job: &mut Job<'_>, settings: &Settings, words: &[OsString]) -> io::Res
     let file = |suffix: &str| dir.join(format!("{}.{}.{suffix}", job.start.index, settings.k));
     let mut streams = [Stream::new(out_ours, file("out")), Stream::new(err_ours, file("err"))];
     let live = job.live;
-    let mut watched = match start(job, settings, words, [out, err]) {
+    let started = start(job, settings, words, [out.as_fd(), err.as_fd()]);
+    // Our copies of its ends: with them open it would never seem to have closed its own.
+    drop((out, err));
+    let mut watched = match started {
         Ok(pid) => watch(job, settings, pid, &mut streams, |streams| {
             // Others may want to follow it now, and no kill of ours shall take what it said so far.
             live.turn_back();
@@ -72,7 +75,7 @@ fn into_files(job: &mut Job<'_>, settings: &Settings, words: &[OsString]) -> io:
     let (out, err) = (open(&out_path)?, open(&err_path)?);
     let live = job.live;
     let child = match entered {
-        Ok(()) => start(job, settings, words, [out.try_clone()?.into(), err.try_clone()?.into()]),
+        Ok(()) => start(job, settings, words, [out.as_fd(), err.as_fd()]),
         Err(error) => Err(no_directory(settings, &error)),
     };
     let watched = match child {
@@ -102,7 +105,7 @@ fn start(
     job: &mut Job<'_>,
     settings: &Settings,
     words: &[OsString],
-    output: [OwnedFd; 2],
+    output: [BorrowedFd<'_>; 2],
 ) -> Result<Pid, Failure> {
     job.slot.enter(settings).map_err(|error| no_directory(settings, &error))?;
     let name = words
@@ -128,7 +131,7 @@ fn start(
     ];
     let own_env = own_env.map(|text| CString::new(text).unwrap_or_default());
     let env = job.live.env(settings, batch);
-    let stdio = [stdin.as_fd(), output[0].as_fd(), output[1].as_fd()];
+    let stdio = [stdin.as_fd(), output[0], output[1]];
     let mut pid = patiently(&Spawn { program: &program, words: &argv, env, own_env: &own_env, stdio });
     if pid.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOEXEC)) {
         // A script without `#!`: a shell would run it itself.
@@ -136,8 +139,6 @@ fn start(
         argv.insert(0, c"sh".to_owned());
         pid = patiently(&Spawn { program: c"/bin/sh", words: &argv, env, own_env: &own_env, stdio });
     }
-    // Our copies of its streams: with them open it would never seem to have closed its own.
-    drop(output);
     let pid = pid.map_err(|error| {
         *job.live.program.lock().unwrap_or_else(PoisonError::into_inner) = None;
         refused(name, &error)

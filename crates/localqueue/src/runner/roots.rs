@@ -20,8 +20,9 @@ use crate::queue::{Blocker, Happened, NewWork, RootId};
 use crate::slot_table::Entry;
 use crate::submission::{Root, Submission};
 
-/// Facts are committed at the latest after this time while they keep coming.
-const LONGEST_GROUP: Duration = Duration::from_millis(50);
+/// Facts are committed at the latest after this time while they keep coming. The journal has them at once;
+/// each commit waits for the disk, and on ext4 everybody who makes files waits with it.
+const LONGEST_GROUP: Duration = Duration::from_millis(150);
 /// Each fact of a group puts the next commit off by this much: a single one is committed at once.
 const PER_EVENT: Duration = Duration::from_millis(10);
 /// A full disk is tried again after this time, then after twice as long, up to the last.
