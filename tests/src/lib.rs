@@ -7,6 +7,7 @@
 mod binary;
 mod call;
 mod fifo;
+mod guard;
 mod outcome;
 mod privileges;
 mod processes;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::binary::binary;
 use crate::call::{Background, Call};
 use crate::fifo::Fifo;
+use crate::guard::Guard;
 use crate::outcome::Outcome;
 use crate::processes::{is_alive, kill, processes_with};
 use crate::wait::{wait_for, wait_some};
@@ -18,6 +19,7 @@ use crate::wait::{wait_for, wait_some};
 #[derive(Debug)]
 pub struct World {
     dir: TempDir,
+    _guard: Guard,
 }
 
 impl Default for World {
@@ -35,7 +37,8 @@ impl World {
     /// A world with this configuration file.
     pub fn with_config(yaml: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("cluster-it-").tempdir().unwrap();
-        let world = Self { dir };
+        let guard = Guard::new(dir.path());
+        let world = Self { dir, _guard: guard };
         for part in ["home", "config/cluster", "data", "state", "cache", "work"] {
             fs::create_dir_all(world.path(part)).unwrap();
         }
