@@ -60,7 +60,11 @@ fn a_root_that_is_removed_stops_only_its_own() {
         .good();
     on(&world, &gone, &["map", "--detach", "--range", "1-50", "--sh", ": {}; true"]).end().good();
     said.hear();
-    fs::remove_dir_all(&gone).unwrap();
+    // The runner may just be writing into it.
+    cluster_tests::wait_for("the root is gone", || {
+        let _ = fs::remove_dir_all(&gone);
+        !gone.exists()
+    });
     gate.let_go(1);
     world.cluster(["map", "--quiet", "--range", "1-20", "--", "true"]).good();
     world.cluster(["local", "restart"]).good();
