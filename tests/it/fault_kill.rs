@@ -183,6 +183,8 @@ fn runner_killed_over_a_bare_job_waits_for_it_and_calls_it_lost() {
     let job = format!("{batch}.40");
     let script = world.root().join(format!("jobs/{batch}/0/40.0.status"));
     assert!(!script.exists(), "the last job was not bare: this tests nothing");
+    // The last of the short ones may still be running beside it.
+    wait_for("the short ones have ended", || world.count(&batch, "succeeded") == 40);
     world.kill_runner();
     assert!(cluster_tests::is_alive(pid));
     world.cluster(["local", "start"]).good();
