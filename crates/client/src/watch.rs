@@ -86,7 +86,7 @@ pub const LIVE: [JobState; 7] = [
 ];
 
 /// How often a batch of another machine, whose runner we cannot hear, is looked at.
-const ELSEWHERE: Duration = Duration::from_secs(2);
+pub const ELSEWHERE: Duration = Duration::from_secs(2);
 
 impl Client {
     /// How many of the selected jobs have ended, and how many they are.
@@ -165,11 +165,15 @@ impl Client {
         self.wait(&selected, Until::All, None, None, |_, _| {}).map(drop)
     }
 
-    /// Whether some of these batches belong to another machine.
-    fn is_elsewhere(&mut self, batches: &[BatchId]) -> Result<bool, ClientError> {
+    /// Whether some of these batches belong to another machine, or to a process that runs them itself: of
+    /// them our runner has no news.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn is_elsewhere(&mut self, batches: &[BatchId]) -> Result<bool, ClientError> {
         let here = Owner::runner();
         for &batch in batches {
-            if self.batch(batch)?.owner.is_some_and(|owner| !Owner::parse(&owner).is_of(&here)) {
+            if self.batch(batch)?.owner.is_some_and(|owner| Owner::parse(&owner) != here) {
                 return Ok(true);
             }
         }

@@ -25,7 +25,8 @@ struct Running {
     since: Timestamp,
     /// The slot's bell; an adopted job has its watcher's.
     control: Arc<Control>,
-    lent: bool,
+    /// How many of its waits lend what it took.
+    lent: u32,
     cancelled: bool,
 }
 
@@ -216,12 +217,12 @@ impl Engine {
     pub fn lend(&self, key: BatchKey, index: JobIndex, lend: bool) -> bool {
         let mut state = self.lock();
         let Some(running) = state.running.get_mut(&(key, index)) else { return false };
-        if running.lent == lend {
-            return false;
+        let (before, need) = (running.lent, running.start.need);
+        running.lent = if lend { before + 1 } else { before.saturating_sub(1) };
+        // Only the first wait lends, and only the last takes back.
+        if (before == 0) != (running.lent == 0) {
+            state.queue.lend(need, lend);
         }
-        running.lent = lend;
-        let need = running.start.need;
-        state.queue.lend(need, lend);
         self.shared.wake(&mut state);
         true
     }
@@ -244,6 +245,11 @@ impl Engine {
         let mut state = self.lock();
         state.queue.lend(leased, true);
         self.shared.wake(&mut state);
+    }
+
+    /// Keeps this for jobs that are about to be adopted, until `give_back`.
+    pub(crate) fn reserve(&self, need: Amount) {
+        self.lock().queue.lend(need, false);
     }
 
     /// Changes what jobs may take; a lower limit stops no running job.
@@ -322,10 +328,9 @@ impl Engine {
     pub(crate) fn adopt(&self, start: Start, since: Timestamp, control: Arc<Control>) {
         let mut state = self.lock();
         state.queue.adopt(start.key, start.need);
-        state.running.insert(
-            (start.key, start.index),
-            Running { start, since, control, lent: false, cancelled: false },
-        );
+        state
+            .running
+            .insert((start.key, start.index), Running { start, since, control, lent: 0, cancelled: false });
     }
 
     /// An adopted job is over.
@@ -404,7 +409,7 @@ impl Shared {
             control.set_bare(false);
             state.running.insert(
                 (start.key, start.index),
-                Running { start, since, control: control.clone(), lent: false, cancelled: false },
+                Running { start, since, control: control.clone(), lent: 0, cancelled: false },
             );
             if state.queue.has_dependents(start.key) {
                 let one = IndexSet::range(start.index, start.index + 1);
@@ -428,9 +433,10 @@ impl Shared {
             };
             let finished = self.launch.run(&mut job);
             // First the record, then what follows from it.
-            root.record(Event::Ended(finished.ended));
-            for path in finished.remove {
-                let _ = std::fs::remove_file(path);
+            if root.record(Event::Ended(finished.ended)) {
+                for path in finished.remove {
+                    let _ = std::fs::remove_file(path);
+                }
             }
             state = self.lock();
             if self.settle(&mut state, start) {
@@ -461,7 +467,7 @@ impl Shared {
     /// depend on it.
     fn settle(self: &Arc<Self>, state: &mut State, start: Start) -> bool {
         if let Some(running) = state.running.remove(&(start.key, start.index))
-            && running.lent
+            && running.lent > 0
         {
             state.queue.lend(start.need, false);
         }
@@ -470,7 +476,8 @@ impl Shared {
         if let Some((_, running)) = state.live.get_mut(&(start.key, start.k)) {
             *running -= 1;
             if *running == 0 && !state.queue.has_unstarted(start.key) {
-                state.live.remove(&(start.key, start.k));
+                // Also those of earlier submissions, which ended while this one waited.
+                drop(state.idle_live(start.key));
                 over = true;
             }
         }

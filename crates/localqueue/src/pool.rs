@@ -220,11 +220,12 @@ impl Root for MemoryRoot {
         Ok(Arc::new(OneTask { settings, argv: task.argv }))
     }
 
-    fn record(&self, event: Event) {
+    fn record(&self, event: Event) -> bool {
         if let Event::Ended(Ended { batch, cause, reason, out, err, .. }) = event {
             self.lock().done.insert(batch.0, (cause, reason, out, err));
             self.ended.notify_all();
         }
+        true
     }
 
     fn number(&self) -> u64 {

@@ -522,9 +522,8 @@ impl Queue {
     /// A job that was found running takes its part (it is not in the queue).
     pub fn adopt(&mut self, key: BatchKey, need: Amount) {
         self.taken = self.taken.saturating_add(&need);
-        if let Some(throttle) = self.throttles.get_mut(&key) {
-            throttle.running += 1;
-        }
+        // Its limit comes with the jobs that wait, if there are any.
+        self.throttles.entry(key).or_insert(Throttle { limit: u32::MAX, running: 0 }).running += 1;
     }
 
     /// A running job is over: what it took is free again.
@@ -667,6 +666,10 @@ impl Queue {
     pub fn happened(&mut self, key: BatchKey, jobs: &IndexSet, what: Happened) -> Vec<Doomed> {
         let mut doomed = Vec::new();
         for id in self.dependents.get(&key).cloned().unwrap_or_default() {
+            let ours = |work: &Work| work.root == key.0;
+            if !self.works.get(id as usize).and_then(Option::as_ref).is_some_and(ours) {
+                continue;
+            }
             let contradicted = self.change(id, |work| {
                 let mut contradicted = false;
                 for blocker in work.extra.iter_mut().flat_map(|extra| &mut extra.blockers) {
@@ -693,6 +696,13 @@ impl Queue {
                 gone.map(|jobs| Doomed { key: work.key(), k: work.k, run: work.run, jobs })
             });
             doomed.extend(contradicted.flatten());
+            // Ids are used again: one that waits for nothing of this batch any more must not be found here.
+            let waits = |work: &Work| work.root == key.0 && work.blockers().iter().any(|b| b.batch == key.1);
+            if !self.works.get(id as usize).and_then(Option::as_ref).is_some_and(waits)
+                && let Some(ids) = self.dependents.get_mut(&key)
+            {
+                ids.retain(|&other| other != id);
+            }
         }
         if self.dependents.get(&key).is_some_and(Vec::is_empty) {
             self.dependents.remove(&key);

@@ -74,8 +74,8 @@ pub trait Root: Send + Sync {
     /// Where its files cannot be read.
     fn submission(&self, batch: BatchId, k: SubmissionNumber) -> io::Result<Arc<dyn Submission>>;
 
-    /// Takes a fact in. When this returns, no kill of this process loses it.
-    fn record(&self, event: Event);
+    /// Takes a fact in. Where this returns true, no kill of this process loses it.
+    fn record(&self, event: Event) -> bool;
 
     /// The number under which the slot table knows this root.
     fn number(&self) -> u64;

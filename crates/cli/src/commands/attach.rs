@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use cluster_client::output::{Copier, Stream};
+use cluster_client::watch::ELSEWHERE;
 use cluster_client::{Client, Watch};
 use cluster_core::{BatchId, IndexSet, JobId, JobIndex, JobState, Selector};
 use cluster_jobsdb::{BatchRow, JobQuery, JobRow, Selection};
@@ -135,7 +136,9 @@ pub(crate) fn follow(
         match &mut watch {
             None => watch = Some(context.client.watch(&[batch], lender.as_ref())?),
             Some(open) => {
-                if wait(open, signals)? && open.news().is_err() {
+                let patience =
+                    (!context.is_foreground() && context.client.is_elsewhere(&[batch])?).then_some(ELSEWHERE);
+                if wait(open, signals, patience)? && open.news().is_err() {
                     watch = None;
                 }
             }
@@ -143,12 +146,13 @@ pub(crate) fn follow(
     }
 }
 
-fn wait(watch: &Watch, signals: &Signals) -> anyhow::Result<bool> {
+fn wait(watch: &Watch, signals: &Signals, patience: Option<Duration>) -> anyhow::Result<bool> {
+    let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
     let mut fds = [
         PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN),
         PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
     ];
-    match poll(&mut fds, None::<&Timespec>) {
+    match poll(&mut fds, timeout.as_ref()) {
         Ok(_) => Ok(!fds[0].revents().is_empty()),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),

@@ -10,7 +10,7 @@ use cluster_core::{
     Timestamp,
 };
 use cluster_jobsdb::{
-    BatchRow, JobChange, NewBatch, OutputPlace, Store, StoreError, StreamPlace, Unstarted, Usage,
+    BatchRow, JobChange, JobQuery, NewBatch, OutputPlace, Store, StoreError, StreamPlace, Unstarted, Usage,
 };
 use cluster_localqueue::event::{Ended, Event, StreamPlace as Place};
 use cluster_localqueue::runner::protocol::{Refusal, RefusalKind, Resubmit, Submit};
@@ -156,6 +156,10 @@ impl LocalStore {
                 _ => continue,
             };
             let spec = self.submitted_spec(row.id, group.k).unwrap_or_else(|| spec.clone());
+            if group.k > 0 && !self.layout.script(row.id, group.k).exists() {
+                // The runner died between the commit and the files.
+                let _ = self.write_submission(row.id, group.k, &spec, None);
+            }
             let work = plan(row.id, group.k, group.run, group.priority, &spec, dependencies.clone());
             all.works.push(WorkPlan { jobs, held, ..work });
         }
@@ -262,6 +266,10 @@ impl RootStore for LocalStore {
     }
 
     fn resubmit(&mut self, what: &Resubmit) -> Result<Accepted, Refusal> {
+        if let Some(known) = self.store.find_tag(&what.tag).map_err(refused)? {
+            // Asked again after a runner died: its jobs were queued when the root was opened.
+            return Ok(Accepted { batch: known.batch, k: known.k, works: Vec::new() });
+        }
         let row = self.store.batch(what.batch).map_err(refused)?;
         let row = row.ok_or_else(|| refused(StoreError::UnknownBatch(what.batch)))?;
         // Before anything is stored: what a submission of a cleaned batch has in the store nobody could run.
@@ -370,10 +378,9 @@ impl RootStore for LocalStore {
                     ..JobChange::new(JobId { batch: *batch, index: *index }, *k, *run, JobState::Running, *at)
                 }),
                 Event::Ended(ended) => changes.push(self.ended(ended)),
-                Event::Unstarted { batch, jobs, cause, at, .. } => {
+                Event::Unstarted { batch, k, jobs, cause, at, .. } => {
                     self.store.apply(&std::mem::take(&mut changes)).map_err(failed)?;
-                    let end = Unstarted::Ended { cause: *cause, reason: None };
-                    self.store.set_unstarted(*batch, Some(jobs), &end, *at).map_err(failed)?;
+                    self.never_started(*batch, *k, jobs, *cause, *at).map_err(failed)?;
                 }
             }
         }
@@ -416,6 +423,31 @@ impl RootStore for LocalStore {
 }
 
 impl LocalStore {
+    /// Ends jobs that never ran. A replay may come after the batch was removed, or after a retry: neither is
+    /// touched by it.
+    fn never_started(
+        &mut self,
+        batch: BatchId,
+        k: SubmissionNumber,
+        jobs: &IndexSet,
+        cause: Cause,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.store.batch(batch)?.is_none() {
+            return Ok(());
+        }
+        let mut jobs = jobs.clone();
+        if self.store.submissions(batch)?.iter().any(|submission| submission.k > k) {
+            let query = JobQuery { jobs: Some(jobs.clone()), limit: u32::MAX, ..JobQuery::default() };
+            let later = self.store.jobs(batch, &query)?.into_iter().filter(|row| row.k > k);
+            jobs = jobs.difference(&later.map(|row| row.id.index).collect());
+        }
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        self.store.set_unstarted(batch, Some(&jobs), &Unstarted::Ended { cause, reason: None }, at).map(drop)
+    }
+
     fn ended(&self, ended: &Ended) -> JobChange {
         let id = JobId { batch: ended.batch, index: ended.index };
         let place = |place: Place| match place {

@@ -33,24 +33,28 @@ impl Stream {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Takes what the pipe has; to be called when it is readable.
-    pub(crate) fn read(&mut self, scratch: &mut [u8]) {
-        let Some(pipe) = &self.pipe else { return };
+    /// Takes what the pipe has; to be called when it is readable. How much it was.
+    pub(crate) fn read(&mut self, scratch: &mut [u8]) -> usize {
+        let Some(pipe) = &self.pipe else { return 0 };
         match rustix::io::read(pipe, &mut *scratch) {
             Ok(0) => self.pipe = None,
-            Ok(n) => self.take(&scratch[..n]),
+            Ok(n) => {
+                self.take(&scratch[..n]);
+                return n;
+            }
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
             Err(_) => self.pipe = None,
         }
+        0
     }
 
     /// Takes what is in the pipe now without waiting for more, and closes it: a late writer gets EPIPE.
     pub(crate) fn finish(&mut self, scratch: &mut [u8]) {
-        while let Some(pipe) = &self.pipe {
-            if sys::readable(pipe.as_fd()) == 0 {
-                break;
-            }
-            self.read(scratch);
+        let mut left = self.pipe.as_ref().map_or(0, |pipe| sys::readable(pipe.as_fd()));
+        while left > 0 && self.pipe.is_some() {
+            let part = left.min(scratch.len());
+            // Somebody who left the group may go on writing for ever: what was in it when the job ended counts.
+            left -= self.read(&mut scratch[..part]).min(left);
         }
         self.pipe = None;
     }

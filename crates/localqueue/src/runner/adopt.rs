@@ -170,10 +170,7 @@ fn lost(job: &StartedJob, cause: Cause, reason: String) -> Ended {
 /// line of its status file, or by the environment that only this job has.
 fn process_of(job: &StartedJob, entry: Option<&Entry>, settings: &Settings) -> Option<Pid> {
     if let Some(entry) = entry.filter(|entry| entry.pid != 0) {
-        let born = started_at(entry.pid)?;
-        let slack = 2 * 1_000_000 / sys::ticks_per_second();
-        let ours = born + slack >= entry.boot_before && born <= entry.boot_after + slack;
-        return if ours { Pid::from_raw(entry.pid as i32) } else { None };
+        return if is_alive(entry) { Pid::from_raw(entry.pid as i32) } else { None };
     }
     let recorded = status_text(job, settings).and_then(|text| {
         status_file::parse(&text).find_map(|line| match line {
@@ -183,6 +180,13 @@ fn process_of(job: &StartedJob, entry: Option<&Entry>, settings: &Settings) -> O
     });
     let is_ours = |pid: u32| is_job(pid, job, settings).then(|| Pid::from_raw(pid as i32)).flatten();
     recorded.and_then(is_ours).or_else(|| processes().find_map(is_ours))
+}
+
+/// Whether the process of a slot's entry is there, and is that one.
+pub(crate) fn is_alive(entry: &Entry) -> bool {
+    let slack = 2 * 1_000_000 / sys::ticks_per_second();
+    let born = if entry.pid == 0 { None } else { started_at(entry.pid) };
+    born.is_some_and(|born| born + slack >= entry.boot_before && born <= entry.boot_after + slack)
 }
 
 fn processes() -> impl Iterator<Item = u32> {

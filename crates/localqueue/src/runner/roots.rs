@@ -45,7 +45,8 @@ enum Message {
     Resubmit(Box<Resubmit>, oneshot::Sender<Result<SubmissionNumber, Refusal>>),
     Act(Action, Vec<Target>, oneshot::Sender<Result<u64, Refusal>>),
     Intake,
-    Close(oneshot::Sender<()>),
+    /// Whether the store has everything then.
+    Close(oneshot::Sender<bool>),
 }
 
 /// What slots and the root's thread share.
@@ -66,6 +67,8 @@ pub(crate) struct RunnerRoot {
     thread: Mutex<Sender<Message>>,
     pub(crate) trouble: Mutex<Option<String>>,
     id: OnceLock<RootId>,
+    /// Device and inode of its store.
+    store: Option<(u64, u64)>,
 }
 
 impl Root for RunnerRoot {
@@ -73,18 +76,20 @@ impl Root for RunnerRoot {
         self.files.submission(batch, k)
     }
 
-    fn record(&self, event: Event) {
-        let wake = {
+    fn record(&self, event: Event) -> bool {
+        let (wake, written) = {
             let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = feed.journal.append(&event) {
+            let written = feed.journal.append(&event);
+            if let Err(error) = &written {
                 feed.failed = Some(format!("the runner's journal cannot be written: {error}"));
             }
             feed.events.push(event);
-            !std::mem::replace(&mut feed.woken, true)
+            (!std::mem::replace(&mut feed.woken, true), written.is_ok())
         };
         if wake {
             self.send(Message::Wake);
         }
+        written
     }
 
     fn number(&self) -> u64 {
@@ -142,6 +147,7 @@ impl RunnerRoot {
             thread: Mutex::new(send),
             trouble: Mutex::default(),
             id: OnceLock::new(),
+            store: store_of(path),
         });
         let id = engine.add_root(root.clone());
         let _ = root.id.set(id);
@@ -155,6 +161,7 @@ impl RunnerRoot {
             last_commit: Instant::now(),
             wait: Duration::ZERO,
             retry: None,
+            pending: Vec::new(),
         };
         thread.take_up(unfinished.works, found);
         std::thread::Builder::new()
@@ -163,6 +170,11 @@ impl RunnerRoot {
             .spawn(move || thread.serve(&receive))
             .map_err(|error| failed("cannot start the thread for", error))?;
         Ok(root)
+    }
+
+    /// Whether the store at the root's path is still the one that was opened.
+    pub(crate) fn is_in_place(&self) -> bool {
+        store_of(&self.path) == self.store
     }
 
     /// The root's number in the engine.
@@ -203,8 +215,8 @@ impl RunnerRoot {
         self.send(Message::Intake);
     }
 
-    /// Commits what there is and ends the thread.
-    pub(crate) fn close(&self) -> oneshot::Receiver<()> {
+    /// Commits what there is and ends the thread; answers whether the store has everything.
+    pub(crate) fn close(&self) -> oneshot::Receiver<bool> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Close(reply));
         answer
@@ -228,6 +240,8 @@ struct Thread {
     last_commit: Instant,
     /// How long after the last commit the next one is due.
     wait: Duration,
+    /// What the queue did and the store did not: it is done with the next commit that works.
+    pending: Vec<(BatchId, Option<IndexSet>, Change)>,
     /// The store or the journal failed: the next try, and how long we waited for it.
     retry: Option<(Instant, Duration)>,
 }
@@ -277,9 +291,12 @@ impl Thread {
                 self.commit();
             }
             if let Some(reply) = close {
+                let nothing_left =
+                    self.root.feed.lock().unwrap_or_else(PoisonError::into_inner).events.is_empty();
+                let complete = self.retry.is_none() && self.pending.is_empty() && nothing_left;
                 // Closed, the store is one whole file.
                 self.store.close();
-                let _ = reply.send(());
+                let _ = reply.send(complete);
                 return;
             }
         }
@@ -301,6 +318,7 @@ impl Thread {
             (std::mem::take(&mut feed.events), feed.failed.take())
         };
         let result = if events.is_empty() { Ok(()) } else { self.feed_store(&events) };
+        let result = result.and_then(|()| self.do_pending());
         if let Err(failure) = result {
             // Back to the front: the order of a job's facts is kept.
             let mut feed = self.root.feed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -343,10 +361,12 @@ impl Thread {
 
     /// Tells those that wait for the ends that the store has now.
     fn release_dependents(&self, events: &[Event]) {
-        let mut ends: BTreeMap<BatchId, [Vec<(u32, u32)>; 2]> = BTreeMap::new();
+        let mut ends: BTreeMap<BatchId, [Vec<(u32, u32)>; 3]> = BTreeMap::new();
         for event in events {
             match event {
-                Event::Started { .. } => {}
+                Event::Started { batch, index, .. } => {
+                    ends.entry(*batch).or_default()[2].push((*index, *index + 1));
+                }
                 Event::Ended(ended) => {
                     let failed = usize::from(ended.cause != Cause::Exit(0));
                     ends.entry(ended.batch).or_default()[failed].push((ended.index, ended.index + 1));
@@ -356,13 +376,23 @@ impl Thread {
                 }
             }
         }
-        for (batch, [succeeded, failed]) in ends {
+        for (batch, [succeeded, failed, started]) in ends {
             let key = (self.id, batch);
             if self.engine.has_dependents(key) {
+                self.engine.happened(key, &started.into_iter().collect(), Happened::Started);
                 self.engine.happened(key, &succeeded.into_iter().collect(), Happened::Succeeded);
                 self.engine.happened(key, &failed.into_iter().collect(), Happened::Failed);
             }
         }
+    }
+
+    /// What could not be told the store before.
+    fn do_pending(&mut self) -> Result<(), StoreFailure> {
+        while let Some((batch, jobs, change)) = self.pending.first() {
+            self.store.change(*batch, jobs.as_ref(), change)?;
+            self.pending.remove(0);
+        }
+        Ok(())
     }
 
     fn feed_store(&mut self, events: &[Event]) -> Result<(), StoreFailure> {
@@ -474,13 +504,20 @@ impl Thread {
     }
 
     fn act(&mut self, action: &Action, targets: Vec<Target>) -> Result<u64, Refusal> {
-        let mut changed = 0;
+        // With a store that takes nothing the queue is left as it is: what is told is what is so.
+        self.commit();
+        if self.retry.is_some() {
+            let why = self.root.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return Err(store_refusal(StoreFailure(why.unwrap_or_else(|| "the store fails".to_owned()))));
+        }
+        let mut changed = Ok(0);
         let batches = targets.iter().map(|(batch, _)| *batch).collect();
         for (batch, jobs) in targets {
-            changed += self.act_on(action, batch, jobs.as_ref()).map_err(store_refusal)?;
+            let done = self.act_on(action, batch, jobs.as_ref()).map_err(store_refusal);
+            changed = changed.and_then(|sum| done.map(|count| sum + count));
         }
         self.tell(batches);
-        Ok(changed)
+        changed
     }
 
     /// First the queue, then the store: what the store says next must not be overtaken by a start.
@@ -529,7 +566,13 @@ impl Thread {
         if affected.is_empty() {
             return Ok(0);
         }
-        self.store.change(batch, if meant.is_none() { None } else { Some(affected) }, change)?;
+        let jobs = if meant.is_none() { None } else { Some(affected) };
+        if let Err(failure) = self.store.change(batch, jobs, change) {
+            // The queue has done it: the store follows as soon as it can.
+            self.pending.push((batch, jobs.cloned(), change.clone()));
+            self.trouble(failure.0.clone());
+            return Err(failure);
+        }
         Ok(affected.len())
     }
 
@@ -577,6 +620,13 @@ impl Thread {
         self.enqueue(works);
         self.commit();
     }
+}
+
+/// Device and inode of the store in a root.
+fn store_of(root: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(root.join("store.db")).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Whether it is about jobs that never ran, and others may wait for them.

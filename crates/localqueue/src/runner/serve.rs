@@ -77,6 +77,8 @@ struct Runner {
     opening: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
     /// What the last runner's slots had started, by root.
     started: Mutex<HashMap<u64, Vec<Entry>>>,
+    /// Kept for the running jobs of roots that are not open yet, by root: else others would get their cores.
+    reserved: Mutex<HashMap<u64, Amount>>,
     same_boot: bool,
     machine: Amount,
     /// The limit of the configuration.
@@ -122,7 +124,14 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
     let engine = Engine::new(limited(settings.limit, limits), settings.launch, Some(table), first_slot);
     let (news, _) = broadcast::channel(1024);
     let mut started: HashMap<u64, Vec<Entry>> = HashMap::new();
+    let mut reserved: HashMap<u64, Amount> = HashMap::new();
     for entry in left {
+        if same_boot && super::adopt::is_alive(&entry) {
+            let need = Amount { cores: entry.cores, mem_mb: entry.mem_mb };
+            let kept = reserved.entry(entry.root).or_default();
+            *kept = kept.saturating_add(&need);
+            engine.reserve(need);
+        }
         started.entry(entry.root).or_default().push(entry);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -137,6 +146,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         roots: tokio::sync::Mutex::default(),
         opening: Mutex::default(),
         started: Mutex::new(started),
+        reserved: Mutex::new(reserved),
         same_boot,
         machine: settings.machine,
         configured: settings.limit,
@@ -213,8 +223,18 @@ fn bind(place: &Place) -> io::Result<UnixListener> {
 impl Runner {
     /// The root at `path`, opened where it is not yet. A root that hangs keeps only its own clients waiting.
     async fn root(self: &Arc<Self>, path: &Path) -> Result<Arc<RunnerRoot>, Refusal> {
-        if let Some(root) = self.roots.lock().await.get(path) {
-            return Ok(root.clone());
+        let known = self.roots.lock().await.get(path).cloned();
+        match known {
+            Some(root) if root.is_in_place() => return Ok(root),
+            Some(gone) => {
+                // Removed, and perhaps made again: what we have open is nobody's any more.
+                tracing::warn!("the root {} was removed or replaced", path.display());
+                self.roots.lock().await.remove(path);
+                self.engine.remove_root(gone.id());
+                let _ = gone.close().await;
+                let _ = std::fs::remove_dir_all(self.place.root(path).1);
+            }
+            None => {}
         }
         let (runner, owned) = (self.clone(), path.to_owned());
         let opened = tokio::task::spawn_blocking(move || runner.open(&owned)).await;
@@ -243,7 +263,7 @@ impl Runner {
             .get(&number)
             .cloned()
             .unwrap_or_default();
-        let root = RunnerRoot::open(Opening {
+        let opened = RunnerRoot::open(Opening {
             path,
             number,
             dir,
@@ -253,8 +273,10 @@ impl Runner {
             news: self.news.clone(),
             started,
             same_boot: self.same_boot,
-        })
-        .map_err(store_failed)?;
+        });
+        // Its running jobs have their part of the machine themselves now.
+        self.drop_reserve(number);
+        let root = opened.map_err(store_failed)?;
         self.started.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         if let Some(watch) = &self.watch {
             watch.add_root(path);
@@ -262,6 +284,14 @@ impl Runner {
         root.intake();
         self.roots.blocking_lock().insert(path.to_owned(), root.clone());
         Ok(root)
+    }
+
+    /// What was kept for the jobs of a root that a dead runner left is free.
+    fn drop_reserve(&self, number: u64) {
+        let kept = self.reserved.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        if let Some(kept) = kept {
+            self.engine.give_back(kept);
+        }
     }
 
     /// Opens every root that had unfinished jobs.
@@ -279,6 +309,7 @@ impl Runner {
                 if !path.join("store.db").exists() {
                     let (_, dir) = runner.place.root(&path);
                     tracing::warn!("the root {} is gone; {} is kept", path.display(), dir.display());
+                    runner.drop_reserve(runner.place.root(&path).0);
                     return;
                 }
                 if let Err(error) = runner.root(&path).await {
@@ -360,8 +391,8 @@ impl Runner {
         self.engine.report_running();
         let roots: Vec<_> = self.roots.lock().await.drain().collect();
         for (path, root) in roots {
-            let _ = root.close().await;
-            if !self.engine.has_root_work(root.id()) {
+            let complete = root.close().await.unwrap_or(false);
+            if complete && !self.engine.has_root_work(root.id()) {
                 let (_, dir) = self.place.root(&path);
                 let _ = std::fs::remove_dir_all(dir);
             }
@@ -447,10 +478,10 @@ impl Runner {
             }
             Request::Stop { wait } => {
                 self.engine.set_draining(true);
-                if wait {
-                    let engine = self.engine.clone();
-                    let _ = tokio::task::spawn_blocking(move || engine.wait_quiet()).await;
-                }
+                // While bare jobs end, which nobody else could see, we are still here to answer.
+                let engine = self.engine.clone();
+                let quiet = move || if wait { engine.wait_quiet() } else { engine.wait_bare() };
+                let _ = tokio::task::spawn_blocking(quiet).await;
                 self.begin_end();
                 Ok(Reply::Done)
             }
