@@ -41,8 +41,10 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 /// Builds the binary, its symbols still in it.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let mut command = cargo(&["build", "--profile", "dist", "--target", TARGET, "-p", CLI]);
-    // Of this call only: in a configuration file it would reach every build of the workspace.
-    command.env("RUSTFLAGS", "-C target-feature=+crt-static").current_dir(&workspace.root);
+    // Of this call only: in a configuration file it would reach every build of the workspace. Without relocation
+    // at start a fifth of the time of a short command is saved; the program serves nobody but its own user.
+    let flags = "-C target-feature=+crt-static -C relocation-model=static";
+    command.env("RUSTFLAGS", flags).current_dir(&workspace.root);
     tool::run(&mut command)?;
     Ok(workspace.target.join(TARGET).join("dist/cluster"))
 }

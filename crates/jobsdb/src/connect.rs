@@ -38,7 +38,7 @@ impl How<'_> {
             .foreign_keys(true)
             .pragma("temp_store", "MEMORY")
             // 2 MiB: an idle runner holds one of these for each root.
-            .pragma("cache_size", "-2048")
+            .pragma("cache_size", "-1024")
             .pragma("mmap_size", "0")
             .pragma("synchronous", if full { "FULL" } else { "NORMAL" })
             .disable_statement_logging();
