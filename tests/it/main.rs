@@ -14,6 +14,7 @@ mod job;
 mod local;
 mod map;
 mod output;
+mod reading;
 mod retry;
 mod run;
 mod store;
