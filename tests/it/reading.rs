@@ -59,3 +59,22 @@ fn a_root_made_anew_is_served_anew() {
     world.cluster(["run", "--quiet", "--", "echo", "anew"]).good().prints("anew\n");
     assert_eq!(world.cluster(["ls", "--ids"]).good().lines(), ["1"]);
 }
+
+#[test]
+fn a_foreground_process_killed_over_its_jobs_leaves_none_waiting() {
+    let world = World::new();
+    world.cluster(["local", "start"]).good();
+    let said = world.fifo("said");
+    let gate = world.fifo("gate");
+    let text = format!("{}; {}; exit 4", said.say_text("$PPID"), gate.wait_text());
+    let batch = "1";
+    let map = world.start(["map", "--foreground", "--range", "1-9", "--no-append", "--sh", &text]);
+    said.hear();
+    said.hear();
+    map.signal(9);
+    map.end();
+    gate.let_go(2);
+    world.cluster(["wait", "--timeout", "60", batch]).code(1);
+    assert_eq!(world.count(batch, "failed"), 9);
+    world.check_store();
+}

@@ -338,6 +338,11 @@ impl Engine {
         self.shared.ended(start, ended);
     }
 
+    /// Whether a job runs.
+    pub(crate) fn is_running(&self, key: BatchKey, index: JobIndex) -> bool {
+        self.lock().running.contains_key(&(key, index))
+    }
+
     /// Whether somebody asked for the end of a job that runs.
     pub(crate) fn was_cancelled(&self, key: BatchKey, index: JobIndex) -> bool {
         self.lock().running.get(&(key, index)).is_some_and(|running| running.cancelled)

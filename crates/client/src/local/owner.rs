@@ -63,7 +63,10 @@ impl fmt::Display for Owner {
 fn started_at(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold anything; the 20th field after it is the start.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    // One that only waits to be reaped runs nothing any more.
+    let state = fields.next().filter(|state| !matches!(*state, "Z" | "X"));
+    state.and(fields.nth(18))?.parse().ok()
 }
 
 #[cfg(test)]

@@ -330,32 +330,11 @@ impl RootStore for LocalStore {
     }
 
     fn unfinished(&mut self) -> Result<Unfinished, StoreFailure> {
-        let mut all = Unfinished::default();
-        let mut after = None;
-        loop {
-            // Page by page: a hundred thousand batches with their specs are not held at once.
-            let page = self.store.unfinished_after("local", after, Some(1000)).map_err(failed)?;
-            let Some(last) = page.last() else { return Ok(all) };
-            after = Some(last.batch.id);
-            for unfinished in &page {
-                let owner = unfinished.batch.owner.as_deref().map(Owner::parse);
-                // What a dead process ran itself is ours to settle.
-                let left = owner.as_ref().is_some_and(|owner| owner.is_of(&self.owner) && owner.is_gone());
-                if owner.as_ref() != Some(&self.owner) && !left {
-                    continue;
-                }
-                let batch = &unfinished.batch;
-                let mut unstarted = &unfinished.unstarted[..];
-                if left {
-                    let reason =
-                        "it was to end with the process that submitted it in the foreground".to_owned();
-                    let end = Unstarted::Ended { cause: Cause::Cancelled, reason: Some(reason) };
-                    self.store.set_unstarted(batch.id, None, &end, Timestamp::now()).map_err(failed)?;
-                    unstarted = &[];
-                }
-                self.unfinished_batch(batch, unstarted, &mut all, &unfinished.started).map_err(failed)?;
-            }
-        }
+        self.unfinished_of(true).map_err(failed)
+    }
+
+    fn orphans(&mut self) -> Result<Unfinished, StoreFailure> {
+        self.unfinished_of(false).map_err(failed)
     }
 
     fn settled(&mut self, batch: BatchId) -> Result<Settled, StoreFailure> {
@@ -423,6 +402,36 @@ impl RootStore for LocalStore {
 }
 
 impl LocalStore {
+    /// What is not over and is ours: with `own` all of it, else what a dead process left.
+    fn unfinished_of(&mut self, own: bool) -> Result<Unfinished, StoreError> {
+        let mut all = Unfinished::default();
+        let mut after = None;
+        loop {
+            // Page by page: a hundred thousand batches with their specs are not held at once.
+            let page = self.store.unfinished_after("local", after, Some(1000))?;
+            let Some(last) = page.last() else { return Ok(all) };
+            after = Some(last.batch.id);
+            for unfinished in &page {
+                let owner = unfinished.batch.owner.as_deref().map(Owner::parse);
+                // What a dead process ran itself is ours to settle.
+                let left = owner.as_ref().is_some_and(|owner| owner.is_of(&self.owner) && owner.is_gone());
+                if !left && !(own && owner.as_ref() == Some(&self.owner)) {
+                    continue;
+                }
+                let batch = &unfinished.batch;
+                let mut unstarted = &unfinished.unstarted[..];
+                if left {
+                    let reason =
+                        "it was to end with the process that submitted it in the foreground".to_owned();
+                    let end = Unstarted::Ended { cause: Cause::Cancelled, reason: Some(reason) };
+                    self.store.set_unstarted(batch.id, None, &end, Timestamp::now())?;
+                    unstarted = &[];
+                }
+                self.unfinished_batch(batch, unstarted, &mut all, &unfinished.started)?;
+            }
+        }
+    }
+
     /// Ends jobs that never ran. A replay may come after the batch was removed, or after a retry: neither is
     /// touched by it.
     fn never_started(

@@ -45,6 +45,8 @@ enum Message {
     Resubmit(Box<Resubmit>, oneshot::Sender<Result<SubmissionNumber, Refusal>>),
     Act(Action, Vec<Target>, oneshot::Sender<Result<u64, Refusal>>),
     Intake,
+    /// Look for jobs of dead foreground processes.
+    Orphans,
     /// Whether the store has everything then.
     Close(oneshot::Sender<bool>),
 }
@@ -211,6 +213,11 @@ impl RunnerRoot {
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 
+    /// Somebody looks after the root: a process that died over its own jobs is seen now.
+    pub(crate) fn look_for_orphans(&self) {
+        self.send(Message::Orphans);
+    }
+
     pub(crate) fn intake(&self) {
         self.send(Message::Intake);
     }
@@ -273,6 +280,7 @@ impl Thread {
                                 drop(reply.send(self.act(&action, targets)));
                             }
                             Message::Intake => self.intake(),
+                            Message::Orphans => self.take_orphans(),
                             Message::Close(reply) => close = Some(reply),
                         }
                         next = messages.try_recv().ok();
@@ -580,6 +588,19 @@ impl Thread {
         match self.store.intake() {
             Ok(batches) => self.tell(batches.into_iter().collect()),
             Err(failure) => tracing::warn!("events of {}: {failure}", self.root.path.display()),
+        }
+    }
+
+    fn take_orphans(&mut self) {
+        let mut left = match self.store.orphans() {
+            Ok(left) => left,
+            Err(failure) => return tracing::warn!("{}: {failure}", self.root.path.display()),
+        };
+        // Those that we watch already are ours.
+        left.started.retain(|job| !self.engine.is_running((self.id, job.batch), job.index));
+        if !left.started.is_empty() {
+            let found = adopt::settle(&*self.root.files, &left, &[], true);
+            self.take_up(Vec::new(), found);
         }
     }
 

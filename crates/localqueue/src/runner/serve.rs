@@ -469,7 +469,10 @@ impl Runner {
                 Ok(root) => root.act(action, targets).await.map(Reply::Acted),
                 Err(refusal) => Err(refusal),
             },
-            Request::Attach { root } => self.root(root.as_path()).await.map(|_| Reply::Done),
+            Request::Attach { root } => self.root(root.as_path()).await.map(|root| {
+                root.look_for_orphans();
+                Reply::Done
+            }),
             Request::Status => Ok(Reply::Status(Box::new(self.report().await))),
             Request::SetCapacity { cores, mem_mb } => self.set_capacity(cores, mem_mb).map(|()| Reply::Done),
             Request::Drain(on) => {
@@ -583,8 +586,9 @@ async fn watch(
     lend: Option<(ByteString, JobId)>,
 ) -> io::Result<()> {
     let mut news = runner.news.subscribe();
-    if let Err(refusal) = runner.root(root.as_path()).await {
-        return stream.write_all(&frame(&Reply::Refused(refusal))?).await;
+    match runner.root(root.as_path()).await {
+        Ok(root) => root.look_for_orphans(),
+        Err(refusal) => return stream.write_all(&frame(&Reply::Refused(refusal))?).await,
     }
     let mut lent = None;
     if let Some((root, job)) = lend

@@ -121,6 +121,12 @@ pub trait RootStore: Send {
     /// Where the store fails.
     fn unfinished(&mut self) -> Result<Unfinished, StoreFailure>;
 
+    /// What a process that ran its jobs itself has left, being dead; its waiting jobs are ended.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    fn orphans(&mut self) -> Result<Unfinished, StoreFailure>;
+
     /// How jobs of a batch stand.
     ///
     /// # Errors
