@@ -415,7 +415,8 @@ impl LocalStore {
                 let owner = unfinished.batch.owner.as_deref().map(Owner::parse);
                 // What a dead process ran itself is ours to settle.
                 let left = owner.as_ref().is_some_and(|owner| owner.is_of(&self.owner) && owner.is_gone());
-                if !left && !(own && owner.as_ref() == Some(&self.owner)) {
+                let ours = left || (own && owner.as_ref() == Some(&self.owner));
+                if !ours {
                     continue;
                 }
                 let batch = &unfinished.batch;
