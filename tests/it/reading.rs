@@ -72,7 +72,7 @@ fn a_foreground_process_killed_over_its_jobs_leaves_none_waiting() {
     said.hear();
     said.hear();
     map.signal(9);
-    map.end();
+    drop(map.end());
     gate.let_go(2);
     world.cluster(["wait", "--timeout", "60", batch]).code(1);
     assert_eq!(world.count(batch, "failed"), 9);
