@@ -1,0 +1,3 @@
+//! Grid Engine: scripts and command lines, and what its commands print, as typed rows. Pure.
+
+#![forbid(unsafe_code)]

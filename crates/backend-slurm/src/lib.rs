@@ -1,0 +1,3 @@
+//! Slurm: scripts and command lines, and what its commands print, as typed rows. Pure.
+
+#![forbid(unsafe_code)]

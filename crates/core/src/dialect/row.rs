@@ -1,0 +1,159 @@
+//! One job in a scheduler's answer, in our words.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::dialect::DialectError;
+use crate::indices::IndexSet;
+use crate::mem_size::MemSize;
+use crate::state::{Cause, ExitStatus, JobState};
+use crate::time::Timestamp;
+use crate::walltime::Walltime;
+
+/// The jobs of an answer. One bad record costs itself alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Jobs<'o> {
+    /// What was understood, in the order of the answer.
+    pub rows: Vec<Row<'o>>,
+    /// What was not.
+    pub errors: Vec<DialectError>,
+}
+
+/// Which elements of an array a row is about; the numbers are the scheduler's task numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tasks {
+    /// It is no array.
+    #[default]
+    Single,
+    /// One element.
+    One(u32),
+    /// Several that share a row, as pending ones do.
+    Some(IndexSet),
+    /// The array as a whole, beside or instead of rows for its elements.
+    Whole,
+}
+
+/// One job, or several elements of an array that share a row. Texts borrow from the output.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row<'o> {
+    /// The id as it is printed: `4711`, `64_[3-100%2]`, `12[3].srv`, `88`.
+    pub id: Cow<'o, str>,
+    /// The id of the job, or of the array of which this is a part, as the submit command gave it: `4711`,
+    /// `12[].srv`, `88`.
+    pub job: Cow<'o, str>,
+    /// Which elements.
+    pub tasks: Tasks,
+    /// How many elements may run at once, where the row says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<u32>,
+    /// Its name; empty where it was not asked for.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub name: Cow<'o, str>,
+    /// Its owner.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub user: Cow<'o, str>,
+    /// Its partition or queue.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub partition: Cow<'o, str>,
+    /// Its state in our words; [`JobState::Unknown`] where the scheduler's is none that we know.
+    pub state: JobState,
+    /// Its state in the scheduler's words.
+    pub raw_state: Cow<'o, str>,
+    /// Whether it is suspended, preempted, stopped or in an unknown state: it may never go on by itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub uncertain: bool,
+    /// Why it is in that state.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub reason: Cow<'o, str>,
+    /// Its hosts, still folded; `Dialect::hosts` unfolds them.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub hosts: Cow<'o, str>,
+    /// How many nodes it has or asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u32>,
+    /// How many cores it has or asks for, over all nodes (of one element).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+    /// How it ended, corrected for the known lies of the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<ExitStatus>,
+    /// Why it ended, where the scheduler names it: never `exit` or `signal`, those are the status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// When it was submitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submitted: Option<Timestamp>,
+    /// When it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// Its time limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<Walltime>,
+    /// Memory that it asks for, in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mem: Option<MemSize>,
+    /// The most memory that it used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mem_used: Option<MemSize>,
+    /// CPU time that it used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_time: Option<Duration>,
+    /// How often the scheduler started it again (a requeue).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<u32>,
+    /// Where our tag is found, beside the name: Slurm's comment, the `CLUSTER_TAG` of a variable list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<Cow<'o, str>>,
+    /// The record as it was printed, for `show --raw`, where it is one piece of the output.
+    #[serde(skip)]
+    pub text: &'o str,
+}
+
+impl Default for Row<'_> {
+    /// A row of which nothing is known.
+    fn default() -> Self {
+        Self {
+            id: Cow::Borrowed(""),
+            job: Cow::Borrowed(""),
+            tasks: Tasks::Single,
+            throttle: None,
+            name: Cow::Borrowed(""),
+            user: Cow::Borrowed(""),
+            partition: Cow::Borrowed(""),
+            state: JobState::Unknown,
+            raw_state: Cow::Borrowed(""),
+            uncertain: false,
+            reason: Cow::Borrowed(""),
+            hosts: Cow::Borrowed(""),
+            nodes: None,
+            cores: None,
+            status: None,
+            cause: None,
+            submitted: None,
+            started: None,
+            ended: None,
+            time_limit: None,
+            mem: None,
+            mem_used: None,
+            cpu_time: None,
+            restarts: None,
+            comment: None,
+            text: "",
+        }
+    }
+}
+
+/// One host of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostCores {
+    /// Its name.
+    pub host: String,
+    /// The job's cores there, where the text says them.
+    pub cores: Option<u32>,
+}

@@ -1,0 +1,3 @@
+//! Mock schedulers: one program that is `sbatch`, `qsub` … by the name it is called by.
+
+fn main() {}
