@@ -45,7 +45,7 @@ impl LocalStore {
         let stage = self.layout.stage(tag);
         if !dir.is_dir() {
             let root = ByteString::from(self.layout.root().to_owned());
-            let script = render(ScriptPlace { root: &root, batch, k: 0 }, spec);
+            let script = render(ScriptPlace { root: &root, batch, k: 0 }, spec, None);
             write_private(&stage.join("job.0.json"), &serde_json::to_vec(spec)?)?;
             write_private(&stage.join("job.0.sh"), &script)?;
             fs::rename(&stage, &dir)?;
@@ -61,7 +61,7 @@ impl LocalStore {
         script: Option<Vec<u8>>,
     ) -> io::Result<()> {
         let root = ByteString::from(self.layout.root().to_owned());
-        let script = script.unwrap_or_else(|| render(ScriptPlace { root: &root, batch, k }, spec));
+        let script = script.unwrap_or_else(|| render(ScriptPlace { root: &root, batch, k }, spec, None));
         write_new(&self.layout.spec(batch, k), &serde_json::to_vec(spec)?)?;
         // Last, since its presence says that the rest is there.
         write_new(&self.layout.script(batch, k), &script)
@@ -296,7 +296,7 @@ impl RootStore for LocalStore {
                     let path = self.layout.script(what.batch, last_k);
                     let root = ByteString::from(self.layout.root().to_owned());
                     let place = ScriptPlace { root: &root, batch: what.batch, k };
-                    let moved = moved(&fs::read(&path)?, place);
+                    let moved = moved(&fs::read(&path)?, place, None);
                     Some(moved.ok_or_else(|| {
                         let text = format!("{}: its first two lines are not ours any more", path.display());
                         io::Error::new(io::ErrorKind::InvalidData, text)
