@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cluster_options::config::KEYS;
+use cluster_options::config::{KEYS, PARTITION_KEYS, SYSTEM_KEYS};
 use cluster_tests::{World, binary};
 
 fn workspace() -> &'static Path {
@@ -392,8 +392,9 @@ fn slug(heading: &str) -> String {
 fn every_configuration_key_is_in_the_table() {
     let text = read("docs/config.md");
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| `")).collect();
-    let wanted: Vec<_> = KEYS
+    let wanted: Vec<_> = [KEYS, SYSTEM_KEYS, PARTITION_KEYS]
         .iter()
+        .flat_map(|keys| keys.iter())
         .map(|key| {
             let default = key.default.map_or("–".to_owned(), |default| format!("`{default}`"));
             format!("| `{}` | {default} | {} | {} |", key.name, key.kind.expected(), key.help)

@@ -55,7 +55,7 @@ fn read(file: &Path) -> Result<Document, ConfigError> {
 }
 
 /// Checks one file.
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     file: &'a Path,
     document: &'a Document,
     errors: &'a mut Vec<ConfigError>,
@@ -112,7 +112,7 @@ impl Checker<'_> {
         self.push(position, message);
     }
 
-    fn wrong_value(&mut self, key: &Key, path: &[&str], value: &Node) {
+    pub(super) fn wrong_value(&mut self, key: &Key, path: &[&str], value: &Node) {
         let found = match value.as_text() {
             Some(text) => format!("`{}`", shown(text)),
             None => value.kind().to_owned(),
@@ -127,51 +127,16 @@ impl Checker<'_> {
         );
     }
 
-    fn systems(&mut self, key: &Key, path: &[&str], value: &Node) {
-        let Some(systems) = value.as_map() else { return self.wrong_value(key, path, value) };
-        for (name, system) in systems {
-            let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
-            if name.trim().is_empty() || name.chars().any(char::is_control) {
-                self.wrong(&path, "the name of a system is text without control characters".to_owned());
-            }
-            let Some(fields) = system.as_map() else {
-                if *system != Node::Null {
-                    let message = format!("system `{}` holds keys, this is {}", shown(name), system.kind());
-                    self.wrong(&path, message);
-                }
-                continue;
-            };
-            let Some(scheduler) = fields.get("scheduler").filter(|node| **node != Node::Null) else {
-                continue;
-            };
-            let path: Vec<&str> = path.into_iter().chain(["scheduler"]).collect();
-            let text = scheduler.as_text().unwrap_or(scheduler.kind());
-            match text.parse::<SchedulerKind>() {
-                Ok(kind) if name == "local" && kind != SchedulerKind::Local => {
-                    self.wrong(
-                        &path,
-                        "the system `local` is this machine: its scheduler is `local`".to_owned(),
-                    );
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let near = nearest(text, SchedulerKind::ALL.map(SchedulerKind::as_str));
-                    self.wrong(&path, format!("{error}{}", did_you_mean(&near)));
-                }
-            }
-        }
-    }
-
-    fn wrong(&mut self, path: &[&str], message: String) {
+    pub(super) fn wrong(&mut self, path: &[&str], message: String) {
         let position = self.position(|document| document.value_position(path));
         self.push(position, message);
     }
 
-    fn position(&self, find: impl Fn(&Document) -> Option<Position>) -> Option<Position> {
+    pub(super) fn position(&self, find: impl Fn(&Document) -> Option<Position>) -> Option<Position> {
         if self.errors.len() < PLACES { find(self.document) } else { None }
     }
 
-    fn push(&mut self, position: Option<Position>, message: String) {
+    pub(super) fn push(&mut self, position: Option<Position>, message: String) {
         self.errors.push(ConfigError { file: self.file.to_owned(), position, message });
     }
 }

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use crate::amount::{CoreAmount, MemAmount};
 use crate::config::key::KEYS;
+use crate::config::system::SystemConfig;
 use crate::node::Node;
 use crate::scheduler_kind::SchedulerKind;
 
@@ -18,6 +19,14 @@ pub struct Config {
     pub systems: IndexMap<String, SystemConfig>,
     /// The system that is taken where none is named.
     pub default_system: Option<String>,
+    /// Whether the default may not be `local`.
+    pub require_cluster: bool,
+    /// How often a submission that failed for a passing reason is tried again.
+    pub submit_retries: u32,
+    /// A job that may never go on by itself ends a wait after so long.
+    pub uncertain_limit: Walltime,
+    /// How long outputs are waited for that a file system does not show yet.
+    pub file_wait: Duration,
     /// The local queue.
     pub local: LocalConfig,
     /// When a job absent everywhere is lost; `None`: it depends on the system.
@@ -30,16 +39,6 @@ pub struct Config {
     pub nesting: Nesting,
     /// How deep jobs may submit jobs.
     pub nesting_depth: u32,
-}
-
-/// One system.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SystemConfig {
-    /// Its scheduler.
-    pub scheduler: SchedulerKind,
-    /// Everything else that was said of it.
-    pub fields: IndexMap<String, Node>,
 }
 
 /// The local queue.
@@ -81,17 +80,16 @@ impl Config {
         let leaf = |name: &str| Leaf::new(merged, name);
         let mut systems = IndexMap::new();
         for (name, node) in merged.get(&["systems"]).and_then(Node::as_map).into_iter().flatten() {
-            let mut fields = node.as_map().cloned().unwrap_or_default();
-            let scheduler = fields.shift_remove("scheduler");
-            let scheduler = scheduler.as_ref().and_then(Node::as_text).and_then(|text| text.parse().ok());
-            let scheduler = scheduler.unwrap_or(SchedulerKind::Local);
-            systems.insert(name.clone(), SystemConfig { scheduler, fields });
+            systems.insert(name.clone(), SystemConfig::from_checked(node));
         }
-        let local = || SystemConfig { scheduler: SchedulerKind::Local, fields: IndexMap::new() };
-        systems.entry("local".to_owned()).or_insert_with(local);
+        systems.entry("local".to_owned()).or_insert_with(|| SystemConfig::new(SchedulerKind::Local));
         Self {
             systems,
             default_system: leaf("default_system").text.map(str::to_owned),
+            require_cluster: leaf("require_cluster").read().unwrap_or(false),
+            submit_retries: leaf("submit_retries").read().unwrap_or(5),
+            uncertain_limit: leaf("uncertain_limit").read().unwrap_or(Walltime::UNLIMITED),
+            file_wait: leaf("file_wait").duration().unwrap_or_default(),
             local: LocalConfig {
                 cores: leaf("local.cores").read().unwrap_or(CoreAmount::Max),
                 memory: leaf("local.memory").read().unwrap_or(MemAmount::Percent(crate::Percent::WHOLE)),

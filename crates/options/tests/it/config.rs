@@ -1,12 +1,14 @@
 //! Configuration files.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cluster_core::{MemSize, Walltime};
-use cluster_options::config::{Config, ConfigErrors, KEYS, Nesting};
-use cluster_options::{CoreAmount, MemAmount, Node, SchedulerKind};
+use cluster_options::config::{
+    Config, ConfigErrors, KEYS, Nesting, PARTITION_KEYS, PartitionConfig, SYSTEM_KEYS, SystemConfig,
+};
+use cluster_options::{CoreAmount, MemAmount, SchedulerKind};
 
 /// Loads these texts as files `0.yaml`, `1.yaml` …; errors are shown without the directory.
 fn load(texts: &[&str]) -> Result<Config, String> {
@@ -30,14 +32,21 @@ fn without_files_there_are_defaults() {
     assert_eq!((config.nesting, config.nesting_depth), (Nesting::Allow, 8));
     assert_eq!(config.limits.max_jobs_per_batch, 10_000_000);
     assert_eq!((config.lost_after, config.gate_wait, config.default_system), (None, None, None));
+    assert_eq!((config.require_cluster, config.submit_retries), (false, 5));
+    assert_eq!(config.uncertain_limit, Walltime::from_secs(45 * 60));
+    assert_eq!(config.file_wait, Duration::from_secs(30));
 }
 
 #[test]
 fn every_key_is_read() {
     let text = "
 systems:
-  hpc: {scheduler: slurm, partition: 007, nested: {a: [1, b]}}
-  local: {note: mine}
+  hpc: {scheduler: slurm, options: {partition: 007}}
+  local: {setup: module load x}
+require_cluster: true
+submit_retries: 0
+uncertain_limit: unlimited
+file_wait: 2
 default_system: hpc
 local: {cores: 50%, memory: 12 GiB, idle_exit: unlimited, grace: 1m}
 lost_after: 2
@@ -48,9 +57,11 @@ nesting_depth: 2
 ";
     let config = load(&[text]).unwrap();
     assert_eq!(config.systems["hpc"].scheduler, SchedulerKind::Slurm);
-    assert_eq!(config.systems["hpc"].fields["partition"].as_text(), Some("007"));
-    assert_eq!(config.systems["hpc"].fields["nested"].get(&["a", "1"]), Some(&Node::Text("b".to_owned())));
+    assert_eq!(config.systems["hpc"].options["partition"].to_string(), "007");
     assert_eq!(config.systems["local"].scheduler, SchedulerKind::Local);
+    assert_eq!(config.systems["local"].setup, ["module load x"]);
+    assert_eq!((config.require_cluster, config.submit_retries), (true, 0));
+    assert_eq!((config.uncertain_limit, config.file_wait), (Walltime::UNLIMITED, Duration::from_secs(2)));
     assert_eq!(config.default_system.as_deref(), Some("hpc"));
     assert_eq!(config.local.cores.resolve(8), 4);
     assert_eq!(config.local.memory, MemAmount::Size(MemSize::from_mb(12 << 10)));
@@ -67,6 +78,108 @@ nesting_depth: 2
 }
 
 #[test]
+fn every_key_of_a_system_is_read() {
+    let text = "
+systems:
+  hpc:
+    scheduler: sge
+    options: {memory: 4G, walltime: 90m}
+    partitions:
+      long: {max_time: 2d, default_time: 1h, max_mem: 64G, cores: 128, max_nodes: 4}
+      short: {max_time: 1h}
+      any: {}
+    commands: {qsub: /opt/sge/bin/qsub}
+    bin: /opt/bin
+    pre_submit: [module load sge, \"kinit -R\\nklist\"]
+    setup: . /etc/profile
+    extra: [--exclusive, -l foo=1]
+    parallel_environment: smp
+    mem_resource: h_vmem
+    gpu_resource: gpu
+    max_array_size: 75000
+    lost_after: 5m
+    poll: 0.2
+    timeout: 1m
+    accounting: false
+";
+    let config = load(&[text]).unwrap();
+    let hpc = &config.systems["hpc"];
+    let options: Vec<_> = hpc.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(options, ["mem=4G", "time=01:30:00"]);
+    assert_eq!(hpc.partitions.keys().collect::<Vec<_>>(), ["long", "short", "any"]);
+    assert_eq!(hpc.partitions["any"], PartitionConfig::default());
+    let long = &hpc.partitions["long"];
+    assert_eq!(
+        (long.max_time, long.default_time),
+        (Some(Walltime::from_secs(2 * 86400)), Some(Walltime::from_secs(3600)))
+    );
+    assert_eq!(
+        (long.max_mem, long.cores, long.max_nodes),
+        (Some(MemSize::from_mb(64 << 10)), Some(128), Some(4))
+    );
+    assert_eq!(hpc.commands["qsub"], Path::new("/opt/sge/bin/qsub"));
+    assert_eq!(hpc.bin.as_deref(), Some(Path::new("/opt/bin")));
+    assert_eq!(hpc.pre_submit, ["module load sge", "kinit -R\nklist"]);
+    assert_eq!(
+        (&hpc.setup[..], &hpc.extra[..]),
+        (&[". /etc/profile".to_owned()][..], &["--exclusive".to_owned(), "-l foo=1".to_owned()][..])
+    );
+    let words = [&hpc.parallel_environment, &hpc.mem_resource, &hpc.gpu_resource].map(Option::as_deref);
+    assert_eq!(words, [Some("smp"), Some("h_vmem"), Some("gpu")]);
+    assert_eq!((hpc.max_array_size, hpc.accounting), (Some(75_000), Some(false)));
+    assert_eq!(hpc.lost_after, Some(Walltime::from_secs(300)));
+    assert_eq!((hpc.poll, hpc.timeout), (Duration::from_millis(200), Some(Duration::from_secs(60))));
+    for key in SYSTEM_KEYS.iter().chain(PARTITION_KEYS) {
+        assert!(text.contains(&format!("{}:", key.name)), "{} is not tried here", key.name);
+    }
+    assert!(SystemConfig::is_private("_test") && !SystemConfig::is_private("test_"));
+}
+
+#[test]
+fn what_is_wrong_with_a_system_is_told_with_its_place() {
+    let text = "
+systems:
+  a:
+    scheduler: slurm
+    presubmit: x
+    options: {memry: 4G, time: soon, mem: [1, 2]}
+    partitions: {long: {maxtime: 1d, cores: many}, short: 5}
+    commands: {sbatch: bin/sbatch, a/b: /x}
+    bin: [/x]
+    setup: {a: b}
+    extra: [[a], \"x\\ny\"]
+    poll: unlimited
+    timeout: -1
+    accounting: maybe
+    max_array_size: 1.5
+  cluster: {scheduler: pbs}
+  b: {options: 5, commands: 5, partitions: 5}
+";
+    insta::assert_snapshot!(load(&[text]).unwrap_err(), @r#"
+    0.yaml:5:5: `presubmit` is not a key of a system; did you mean `pre_submit`?
+    0.yaml:6:22: unknown option `memry`; did you mean `memory`?
+    0.yaml:6:32: option `time` does not take `soon`: expected seconds (90), MM:SS, HH:MM:SS, D-HH[:MM[:SS]], units (90s 90m 1.5h 2d 1w 1h30m) or `unlimited`, at least 00:00:01
+    0.yaml:6:43: option `mem` does not take a list
+    0.yaml:7:25: `maxtime` is not a limit of a partition; did you mean `max_time`?
+    0.yaml:7:45: `cores` does not take `many`: expected a whole number from 0 to 4294967295
+    0.yaml:7:59: partition `short` holds limits, this is a number
+    0.yaml:8:24: the path of `sbatch` is a path from the root (/…), not `bin/sbatch`
+    0.yaml:8:41: `a/b` is not the plain name of a command
+    0.yaml:9:10: `bin` does not take a list: expected a path from the root (/…)
+    0.yaml:10:12: `setup` does not take a mapping: expected a command of a shell, or a list of such
+    0.yaml:11:12: `extra` does not take a list: expected a directive without its prefix (--exclusive), or a list of such
+    0.yaml:12:11: `poll` does not take `unlimited`: expected seconds (90, 0.5), HH:MM:SS or a time with units, not `unlimited`
+    0.yaml:13:14: `timeout` does not take `-1`: expected seconds (90, 0.5), HH:MM:SS or a time with units, not `unlimited`
+    0.yaml:14:17: `accounting` does not take `maybe`: expected true or false
+    0.yaml:15:21: `max_array_size` does not take `1.5`: expected a whole number from 0 to 4294967295
+    0.yaml:16:12: `cluster` is a word of `--system`: call the system otherwise
+    0.yaml:17:16: `options` does not take `5`: expected options by name, as `cluster submit` takes them
+    0.yaml:17:29: `commands` does not take `5`: expected commands by name, each with its path
+    0.yaml:17:44: `partitions` does not take `5`: expected partitions by name, each with its limits
+    "#);
+}
+
+#[test]
 fn json_is_yaml() {
     let config = load(&["{\"local\": {\"cores\": 3, \"grace\": \"5s\"}, \"nesting\": \"refuse\"}"]).unwrap();
     assert_eq!((config.local.cores, config.nesting), (CoreAmount::Number(3), Nesting::Refuse));
@@ -75,13 +188,14 @@ fn json_is_yaml() {
 #[test]
 fn files_are_laid_over_each_other_leaf_by_leaf() {
     let config = load(&[
-        "systems: {a: {scheduler: sge, partition: x}, b: {scheduler: pbs}}\nlocal: {cores: 3, memory: 50%}\nnesting: refuse",
-        "systems: {a: {partition: y}, b: null}\nlocal: {cores: 5}",
+        "systems: {a: {scheduler: sge, bin: /x, options: {mem: 1G}}, b: {scheduler: pbs}}\nlocal: {cores: 3, memory: 50%}\nnesting: refuse",
+        "systems: {a: {bin: /y, options: {time: 5}}, b: null}\nlocal: {cores: 5}",
         "local: {memory: null}\nnesting: null\ndefault_system: a",
     ])
     .unwrap();
     assert_eq!(config.systems.keys().collect::<Vec<_>>(), ["a", "local"]);
-    assert_eq!(config.systems["a"].fields["partition"].as_text(), Some("y"));
+    assert_eq!(config.systems["a"].bin.as_deref(), Some(Path::new("/y")));
+    assert_eq!(config.systems["a"].options.keys().collect::<Vec<_>>(), ["mem", "time"]);
     assert_eq!(config.local.cores, CoreAmount::Number(5));
     assert_eq!((config.local.memory, config.nesting), (Config::default().local.memory, Nesting::Allow));
 }
