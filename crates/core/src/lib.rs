@@ -37,7 +37,7 @@ pub mod time;
 pub mod walltime;
 
 pub use bytestring::ByteString;
-pub use dependency::{Dependency, DependencyKind};
+pub use dependency::{Dependency, DependencyKind, ForeignDependency};
 pub use error::ParseError;
 pub use ids::{BatchId, JobId, JobIndex, RemoteId, RunNumber, SubmissionNumber, Tag};
 pub use indices::IndexSet;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bytestring::ByteString;
-use crate::dependency::Dependency;
+use crate::dependency::{Dependency, ForeignDependency};
 use crate::inputs::InputPlan;
 use crate::resources::Resources;
 
@@ -62,6 +62,9 @@ pub struct JobSpec {
     /// What all of them wait for.
     #[serde(default)]
     pub dependencies: Vec<Dependency>,
+    /// Jobs of the same scheduler that are not ours, for which all of them wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<ForeignDependency>,
     /// The higher goes first.
     #[serde(default)]
     pub priority: i32,
@@ -104,6 +107,7 @@ impl JobSpec {
             stdin: false,
             resources: Resources::default(),
             dependencies: Vec::new(),
+            foreign: Vec::new(),
             priority: 0,
             max_running: None,
             output: OutputMode::Files,
