@@ -8,6 +8,7 @@ mod deps;
 mod dist;
 mod integration;
 mod reference;
+mod scheduler;
 mod test;
 mod tool;
 mod workspace;
@@ -31,6 +32,9 @@ cargo xtask COMMAND
   bench local [--quick] [--only ROW]... [--json FILE] [--doc FILE]
                         speed and size against the limit of the machine and against other tools
   integration faults    the long form of the fault tests
+  scheduler up|down|status slurm|sge [--limits all|no] [--purge]
+                        a real Slurm or Grid Engine on this machine, by root from Debian's packages, in
+                        target/schedulers or $CLUSTER_SCHED_DIR
 ";
 
 fn main() -> ExitCode {
@@ -63,6 +67,7 @@ fn run(words: &[String]) -> anyhow::Result<()> {
         ["completions", dir] => reference::completions(&workspace()?.build_debug()?, dir.as_ref()),
         ["dist"] => dist::run(&workspace()?).map(drop),
         ["bench", "local", options @ ..] => bench::run(&workspace()?, &bench::Options::parse(options)?),
+        ["scheduler", words @ ..] => scheduler::command(&workspace()?, words),
         ["integration", "faults"] => integration::faults(&workspace()?),
         ["integration", other, ..] => bail!("there is no integration suite {other:?}: there is `faults`"),
         _ => bail!("unknown command: {}\n\n{HELP}", words.join(" ")),
