@@ -75,6 +75,7 @@ CREATE TABLE job (
     cancel_requested INTEGER,
     collected        INTEGER,           -- NULL is as the batch, 0 is not (run again since)
     cleaned          INTEGER,
+    missing_since    INTEGER,           -- first absent from its scheduler's queue, with no end known
     PRIMARY KEY (batch, idx)
 ) STRICT, WITHOUT ROWID;
 
@@ -121,19 +122,38 @@ CREATE TABLE submission (
     PRIMARY KEY (batch, k)
 ) STRICT, WITHOUT ROWID;
 
--- The jobs of a submission that went out as one native array (or alone).
+-- How a submission goes to a scheduler: its jobs as one native array, or one job alone. Local batches have none.
 CREATE TABLE chunk (
     batch            INTEGER NOT NULL,
     k                INTEGER NOT NULL,
-    chunk            INTEGER NOT NULL,  -- from 0 in its submission
     jobs             TEXT    NOT NULL,  -- an index set; a task number is the position in it
+    runs             TEXT    NOT NULL,  -- the runs that its jobs had when it was made: `0-4:1,7:2`, or `1` for all
+    array            INTEGER NOT NULL,  -- 0 or 1
+    throttle         INTEGER,           -- at most so many at a time
+    depends          TEXT,              -- JSON of what was handed over to the scheduler
+    tried            INTEGER,           -- when the submit command was last begun
+    tries            INTEGER NOT NULL DEFAULT 0,
+    doubt            INTEGER,           -- when a try ended without an answer: it may have been accepted
     remote           TEXT,              -- the scheduler's id
     sent             INTEGER,
-    PRIMARY KEY (batch, k, chunk),
+    over             INTEGER NOT NULL DEFAULT 0, -- 1: its jobs have ended, there is nothing to follow
+    PRIMARY KEY (batch, k),
     FOREIGN KEY (batch, k) REFERENCES submission (batch, k) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX chunk_remote ON chunk (remote) WHERE remote IS NOT NULL;
+CREATE INDEX chunk_open ON chunk (batch, k) WHERE over = 0;
+
+-- The scheduler's last own record of a run, as it printed it.
+CREATE TABLE record (
+    batch            INTEGER NOT NULL REFERENCES batch (id) ON DELETE CASCADE,
+    idx              INTEGER NOT NULL,
+    run              INTEGER NOT NULL,
+    source           TEXT    NOT NULL,  -- the command that printed it
+    at               INTEGER NOT NULL,
+    text             BLOB    NOT NULL,  -- zlib
+    PRIMARY KEY (batch, idx, run)
+) STRICT;
 
 -- Users' own facts.
 CREATE TABLE meta (

@@ -7,10 +7,13 @@ use serde::Serialize;
 use sqlx::{Row, SqliteConnection};
 
 use crate::batch::key;
+use crate::chunk::{NewSubmission, covered, insert_chunks};
 use crate::columns::{Columns, Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::{Fault, json};
 use crate::open::Store;
+use crate::rows_sql::{Counts, add_counts};
+use crate::runs::Runs;
 use crate::statements::statements;
 
 /// A batch to be taken in.
@@ -38,6 +41,9 @@ pub struct NewBatch {
     pub at: Timestamp,
     /// Facts of the user about the whole batch.
     pub meta: Vec<(String, String)>,
+    /// How its jobs go to a scheduler: k = 0, 1, 2 …, each job in exactly one, and the tag of the first is the
+    /// batch's. Empty for what does not go through a scheduler: one submission of all jobs, without a chunk.
+    pub submissions: Vec<NewSubmission>,
 }
 
 impl NewBatch {
@@ -63,6 +69,7 @@ impl NewBatch {
             parent: None,
             at,
             meta: Vec::new(),
+            submissions: Vec::new(),
         }
     }
 }
@@ -126,6 +133,18 @@ statements! {
     INSERT_FIRST_SUBMISSIONS =
         "INSERT INTO submission (batch, k, tag, jobs, created) \
          SELECT b.id, 0, b.tag, '', b.created FROM json_each(?1) t CROSS JOIN batch b ON b.tag = t.value ->> 'tag'";
+    // The first one is there already, as one of all jobs.
+    INSERT_SUBMISSIONS =
+        "INSERT INTO submission (batch, k, tag, jobs, created) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) WHERE true \
+         ON CONFLICT (batch, k) DO UPDATE SET jobs = excluded.jobs";
+    // Rows of jobs whose submission is not the batch's first, in the order of their indices.
+    INSERT_ROWS_OF_K =
+        "INSERT INTO job (batch, idx, state, priority, k, run, changed) \
+         WITH RECURSIVE missing (batch, i, until, k) AS ( \
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) \
+            UNION ALL SELECT batch, i + 1, until, k FROM missing WHERE i + 1 < until ORDER BY 1, 2) \
+         SELECT b.id, i, b.state, b.priority, missing.k, 1, b.changed FROM missing CROSS JOIN batch b ON b.id = missing.batch";
     INSERT_META =
         "INSERT INTO meta (batch, idx, key, value) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) WHERE true \
@@ -160,6 +179,9 @@ impl Store {
     pub fn accept(&mut self, batches: &[NewBatch]) -> Result<Vec<BatchId>, StoreError> {
         if let Some(bad) = batches.iter().find(|batch| !may_begin(batch.state)) {
             return Err(StoreError::BadState { state: bad.state });
+        }
+        for batch in batches.iter().filter(|batch| !batch.submissions.is_empty()) {
+            refuse_odd_submissions(batch)?;
         }
         self.write("add a batch to", async |connection| {
             let tags: Vec<_> = batches.iter().map(|batch| &batch.tag).collect();
@@ -251,6 +273,7 @@ async fn insert(
         ids.insert(row.try_get(0)?, BatchId(row.try_get::<i64, _>(1)? as u64));
     }
     sqlx::query(INSERT_FIRST_SUBMISSIONS).bind(rows).execute(&mut *connection).await?;
+    insert_submissions(connection, batches, ids).await?;
     let mut meta = Vec::new();
     for batch in batches {
         let id = ids.get(batch.tag.as_str()).copied();
@@ -258,6 +281,60 @@ async fn insert(
     }
     if !meta.is_empty() {
         sqlx::query(INSERT_META).bind(json("meta", &meta)?).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Each job has to be in one submission, and the first names the batch.
+fn refuse_odd_submissions(batch: &NewBatch) -> Result<(), StoreError> {
+    let wrong = |detail: String| Err(StoreError::BadSubmissions { detail });
+    if batch.submissions.first().is_some_and(|first| first.tag != batch.tag) {
+        return wrong("the first one has another tag than its batch".to_owned());
+    }
+    match covered(&batch.submissions) {
+        Err(error) => wrong(error.to_string()),
+        Ok(jobs) if jobs != IndexSet::range(0, batch.spec.count) => {
+            wrong(format!("they have the jobs {jobs} of {} jobs", batch.spec.count))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Records how batches go to their schedulers. Jobs of the first submission stay ranges, those of further ones
+/// get rows, which name theirs.
+async fn insert_submissions(
+    connection: &mut SqliteConnection,
+    batches: &[&NewBatch],
+    ids: &HashMap<String, BatchId>,
+) -> Result<(), Fault> {
+    let (mut submissions, mut chunks, mut rows, mut counts) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for batch in batches.iter().filter(|batch| !batch.submissions.is_empty()) {
+        let Some(&id) = ids.get(batch.tag.as_str()) else { continue };
+        let alone = batch.submissions.len() == 1;
+        let mut given = Counts::default();
+        for (k, new) in (0..).zip(&batch.submissions) {
+            let jobs = if alone { String::new() } else { new.jobs.to_string() };
+            submissions.push((id, k, &new.tag, jobs, batch.at));
+            chunks.push((id, k, new, Runs::all(1)));
+            if k > 0 {
+                rows.extend(new.jobs.ranges().iter().map(|&(start, end)| (id, start, end, k)));
+                given.rows += new.jobs.len() as i64;
+            }
+        }
+        counts.push((id.0, given));
+    }
+    if submissions.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(INSERT_SUBMISSIONS)
+        .bind(json("submissions", &submissions)?)
+        .execute(&mut *connection)
+        .await?;
+    insert_chunks(connection, &chunks).await?;
+    if !rows.is_empty() {
+        sqlx::query(INSERT_ROWS_OF_K).bind(json("jobs", &rows)?).execute(&mut *connection).await?;
+        add_counts(connection, counts).await?;
     }
     Ok(())
 }

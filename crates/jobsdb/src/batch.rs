@@ -182,6 +182,7 @@ impl BatchRow {
             cancel_requested: self.cancel_requested,
             collected: self.collected,
             cleaned: self.cleaned,
+            missing_since: None,
             marks: (None, None),
         }
     }

@@ -255,6 +255,7 @@ fn pending(change: &JobChange) -> JobRow {
         cancel_requested: None,
         collected: None,
         cleaned: None,
+        missing_since: None,
         marks: (None, None),
     }
 }

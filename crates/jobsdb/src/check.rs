@@ -1,5 +1,8 @@
 //! Is the store in order? SQLite's own checks, and whether the counts are those of the rows.
 
+use std::collections::BTreeMap;
+
+use cluster_core::IndexSet;
 use sqlx::{Row, SqliteConnection};
 
 use crate::batch::{BatchRow, batch_columns};
@@ -8,6 +11,7 @@ use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::open::Store;
 use crate::rows_sql::by_state;
+use crate::runs::Runs;
 use crate::statements::statements;
 
 /// What a check found.
@@ -21,6 +25,8 @@ pub struct CheckReport {
     pub rows: u64,
     /// What is wrong, one line each.
     pub problems: Vec<String>,
+    /// What is odd and does no harm, one line each.
+    pub notes: Vec<String>,
 }
 
 impl CheckReport {
@@ -35,6 +41,14 @@ statements! {
     FOREIGN_KEYS = "PRAGMA foreign_key_check";
     ALL_BATCHES = together!("SELECT ", batch_columns!(), " FROM batch ORDER BY id LIMIT -1");
     COUNT_ALL = "SELECT state, count(*) FROM job WHERE batch = ?1 GROUP BY state";
+    // The submission's jobs, how many the batch has, and whether all of these have ended.
+    ALL_CHUNKS = together!(
+        "SELECT ", packed!(
+            "c.batch", "c.k", "b.count", "b.count <= b.n7 + b.n8", "s.jobs", "c.jobs", "c.runs", "c.over"
+        ),
+        " FROM chunk c CROSS JOIN submission s ON s.batch = c.batch AND s.k = c.k \
+         CROSS JOIN batch b ON b.id = c.batch ORDER BY c.batch, c.k LIMIT -1"
+    );
     // An end has a cause and a time, nothing else has; success is exit 0; no index lies beyond the count.
     ODD_JOBS =
         "SELECT j.batch, j.idx, j.state FROM batch b CROSS JOIN job j ON j.batch = b.id \
@@ -96,9 +110,42 @@ async fn look(connection: &mut SqliteConnection, report: &mut CheckReport) -> Re
         };
         compare(&batch, &counted, report);
     }
+    chunks(connection, report).await?;
     for row in &sqlx::query(ODD_JOBS).fetch_all(&mut *connection).await? {
         let (batch, index, state): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         report.problems.push(format!("job {batch}.{index} contradicts itself (state {state})"));
+    }
+    Ok(())
+}
+
+/// The jobs of a chunk are those of its submission, each has a run, and together they are those of the batch.
+async fn chunks(connection: &mut SqliteConnection, report: &mut CheckReport) -> Result<(), Fault> {
+    let mut covered: BTreeMap<u64, (u32, Vec<(u32, u32)>)> = BTreeMap::new();
+    for mut c in Packed::fetch(connection, sqlx::query(ALL_CHUNKS)).await?.rows() {
+        let (batch, k): (u64, u32) = (c.number()?, c.number()?);
+        let (count, ended): (u32, u8) = (c.number()?, c.number()?);
+        let meant = c.raw()?;
+        let jobs: IndexSet = c.parsed()?;
+        let runs: Runs = c.parsed()?;
+        let over: u8 = c.number()?;
+        let whole = IndexSet::range(0, count);
+        if meant.parse().unwrap_or(whole) != jobs {
+            report.problems.push(format!("submission {k} of batch {batch} went out with the jobs {jobs}"));
+        }
+        if !runs.cover(&jobs) {
+            report.problems.push(format!("submission {k} of batch {batch} has no run for some of its jobs"));
+        }
+        if ended != 0 && over == 0 {
+            report
+                .notes
+                .push(format!("submission {k} of batch {batch} is followed, and all jobs have ended"));
+        }
+        covered.entry(batch).or_insert((count, Vec::new())).1.extend(jobs.ranges());
+    }
+    for (batch, (count, jobs)) in covered {
+        if jobs.into_iter().collect::<IndexSet>() != IndexSet::range(0, count) {
+            report.problems.push(format!("the submissions of batch {batch} are not those of all its jobs"));
+        }
     }
     Ok(())
 }

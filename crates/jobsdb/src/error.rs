@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cluster_core::{BatchId, JobIndex, JobState};
+use cluster_core::{BatchId, JobIndex, JobState, SubmissionNumber};
 use thiserror::Error;
 
 use crate::store_lock::LockHolder;
@@ -135,6 +135,20 @@ pub enum StoreError {
         index: JobIndex,
         /// Its last job.
         last: i64,
+    },
+    /// A submission that the batch has not, or that does not go through a scheduler.
+    #[error("batch {batch} has no submission {k} to a scheduler")]
+    UnknownSubmission {
+        /// The batch.
+        batch: BatchId,
+        /// The submission's number.
+        k: SubmissionNumber,
+    },
+    /// Submissions that do not share out the jobs of their batch.
+    #[error("the submissions cannot be recorded: {detail}")]
+    BadSubmissions {
+        /// What is wrong with them.
+        detail: String,
     },
     /// `last` where there is no batch at all.
     #[error("there is no last batch: user {user} has submitted nothing in this root")]

@@ -23,7 +23,8 @@ statements! {
             'changed', changed, 'started', started, 'ended', ended, 'host', host, 'pid', pid, 'remote', remote, \
             'pack', pack, 'out_at', out_at, 'out_len', out_len, 'err_at', err_at, 'err_len', err_len, \
             'cpu_us', cpu_us, 'max_rss_kb', max_rss_kb, 'evidence', json(evidence), \
-            'cancel_requested', cancel_requested, 'collected', collected, 'cleaned', cleaned) FROM job";
+            'cancel_requested', cancel_requested, 'collected', collected, 'cleaned', cleaned, \
+            'missing_since', missing_since) FROM job";
     EXPORT_RUNS =
         "SELECT json_object('table', 'run', 'batch', batch, 'index', idx, 'run', run, 'k', k, 'state', state, \
             'cause', cause, 'cause_arg', cause_arg, 'status', status, 'reason', reason, 'changed', changed, \
@@ -34,8 +35,9 @@ statements! {
         "SELECT json_object('table', 'submission', 'batch', batch, 'k', k, 'tag', tag, 'jobs', jobs, \
             'created', created) FROM submission";
     EXPORT_CHUNKS =
-        "SELECT json_object('table', 'chunk', 'batch', batch, 'k', k, 'chunk', chunk, 'jobs', jobs, \
-            'remote', remote, 'sent', sent) FROM chunk";
+        "SELECT json_object('table', 'chunk', 'batch', batch, 'k', k, 'jobs', jobs, 'runs', runs, 'array', array, \
+            'throttle', throttle, 'depends', depends, 'tried', tried, 'tries', tries, 'doubt', doubt, \
+            'remote', remote, 'sent', sent, 'over', over) FROM chunk";
     EXPORT_META =
         "SELECT json_object('table', 'meta', 'batch', batch, 'index', nullif(idx, -1), 'key', key, 'value', value) \
          FROM meta";
@@ -96,7 +98,7 @@ impl Store {
 const TABLES: [Table; 7] = [
     Table { name: "batch", sql: EXPORT_BATCHES, order: &["id"] },
     Table { name: "submission", sql: EXPORT_SUBMISSIONS, order: &["batch", "k"] },
-    Table { name: "chunk", sql: EXPORT_CHUNKS, order: &["batch", "k", "chunk"] },
+    Table { name: "chunk", sql: EXPORT_CHUNKS, order: &["batch", "k"] },
     Table { name: "job", sql: EXPORT_JOBS, order: &["batch", "idx"] },
     Table { name: "run", sql: EXPORT_RUNS, order: &["batch", "idx", "run"] },
     Table { name: "meta", sql: EXPORT_META, order: &["batch", "idx", "key"] },

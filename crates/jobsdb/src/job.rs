@@ -90,6 +90,8 @@ pub struct JobRow {
     pub collected: Option<Timestamp>,
     /// When its files were removed.
     pub cleaned: Option<Timestamp>,
+    /// Since when its scheduler's queue has not had it, with no end known.
+    pub missing_since: Option<Timestamp>,
     /// What the columns `collected` and `cleaned` hold: none is "as the batch", 0 is "not".
     pub(crate) marks: (Option<i64>, Option<i64>),
 }
@@ -134,7 +136,7 @@ pub struct RunRow {
 /// The row of `job j` as [`JobRow::read`] takes it.
 macro_rules! job_columns {
     () => {
-        run_columns!("j.priority", "j.collected", "j.cleaned")
+        run_columns!("j.priority", "j.collected", "j.cleaned", "j.missing_since")
     };
 }
 pub(crate) use job_columns;
@@ -142,9 +144,9 @@ pub(crate) use job_columns;
 /// The same of `run j`: what belongs to the job and not to a run is given, or left out.
 macro_rules! run_columns {
     () => {
-        run_columns!("0", "NULL", "NULL")
+        run_columns!("0", "NULL", "NULL", "NULL")
     };
-    ($priority:literal, $collected:literal, $cleaned:literal) => {
+    ($priority:literal, $collected:literal, $cleaned:literal, $missing:literal) => {
         packed!(
             "j.batch, char(31), j.idx, char(31), j.state, char(31), j.cause, char(31), j.cause_arg",
             "j.status, char(31), json_quote(j.reason)",
@@ -155,6 +157,7 @@ macro_rules! run_columns {
             "j.cpu_us, char(31), j.max_rss_kb, char(31), j.evidence, char(31), j.cancel_requested",
             $collected,
             $cleaned,
+            $missing,
         )
     };
 }
@@ -197,6 +200,7 @@ impl JobRow {
             collected: None,
             cleaned: None,
             marks: (c.opt_number()?, c.opt_number()?),
+            missing_since: c.opt_time()?,
         };
         job.inherit(inherited);
         Ok(job)
@@ -295,7 +299,8 @@ impl JobRow {
             .bind(evidence)
             .bind(time(self.cancel_requested))
             .bind(self.marks.0)
-            .bind(self.marks.1))
+            .bind(self.marks.1)
+            .bind(time(self.missing_since)))
     }
 }
 

@@ -26,6 +26,18 @@ pub enum Unstarted {
     Submitting,
     /// Recorded only, since they did not arrive: of those submitting.
     Created,
+    /// Queued or held as their scheduler has it, for its reason: of all that have not started.
+    Waiting {
+        /// Held, not queued.
+        held: bool,
+        /// The scheduler's reason.
+        reason: Option<String>,
+    },
+    /// Accepted by a scheduler: of those submitting alone.
+    Sent {
+        /// It holds them.
+        held: bool,
+    },
     /// Over, before they started.
     Cancelled,
     /// Over for another reason.
@@ -40,8 +52,8 @@ pub enum Unstarted {
 impl Unstarted {
     fn target(&self) -> JobState {
         match self {
-            Self::Held => JobState::Held,
-            Self::Queued | Self::Released => JobState::Queued,
+            Self::Held | Self::Waiting { held: true, .. } | Self::Sent { held: true } => JobState::Held,
+            Self::Queued | Self::Released | Self::Waiting { .. } | Self::Sent { .. } => JobState::Queued,
             Self::Submitting => JobState::Submitting,
             Self::Created => JobState::Created,
             Self::Cancelled => Cause::Cancelled.state(),
@@ -56,8 +68,8 @@ impl Unstarted {
             Self::Queued => &[Created, Submitting, Held],
             Self::Released => &[Held],
             Self::Submitting => &[Created],
-            Self::Created => &[Submitting],
-            Self::Cancelled | Self::Ended { .. } => &UNSTARTED,
+            Self::Created | Self::Sent { .. } => &[Submitting],
+            Self::Waiting { .. } | Self::Cancelled | Self::Ended { .. } => &UNSTARTED,
         }
     }
 
@@ -71,9 +83,16 @@ impl Unstarted {
 
     fn reason(&self) -> Option<&str> {
         match self {
-            Self::Ended { reason, .. } => reason.as_deref(),
+            Self::Ended { reason, .. } | Self::Waiting { reason, .. } => reason.as_deref(),
             _ => None,
         }
+    }
+
+    /// Whether the jobs without a row become another thing by this.
+    fn changes_rest(&self, batch: &BatchRow) -> bool {
+        batch.has_rest()
+            && self.sources().contains(&batch.state)
+            && (batch.state != self.target() || batch.reason.as_deref() != self.reason())
     }
 }
 
@@ -94,15 +113,17 @@ const UNFINISHED: [JobState; 7] = [
 
 statements! {
     SET_LIVE =
-        "UPDATE job SET state = ?3, cause = ?4, cause_arg = ?5, reason = ?6, changed = ?7, \
+        "UPDATE job SET state = ?3, cause = ?4, cause_arg = ?5, reason = ?6, changed = iif(state = ?3, changed, ?7), \
             ended = iif(?3 >= 7, ?7, NULL) \
-         WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1";
+         WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1 AND (state <> ?3 OR reason IS NOT ?6)";
     SET_ROWS_LIVE = concat!(
-        "UPDATE job SET state = ?3, cause = ?4, cause_arg = ?5, reason = ?6, changed = ?7, \
+        "UPDATE job SET state = ?3, cause = ?4, cause_arg = ?5, reason = ?6, changed = iif(state = ?3, changed, ?7), \
             ended = iif(?3 >= 7, ?7, NULL) \
-         WHERE batch = ?1 AND state < 7 AND ?8 >> state & 1 AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
+         WHERE batch = ?1 AND state < 7 AND ?8 >> state & 1 AND (state <> ?3 OR reason IS NOT ?6) AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
-    SET_REST = "UPDATE batch SET state = ?2, cause = ?3, cause_arg = ?4, reason = ?5, changed = ?6 WHERE id = ?1";
+    SET_REST =
+        "UPDATE batch SET changed = iif(state = ?2, changed, ?6), state = ?2, cause = ?3, cause_arg = ?4, reason = ?5 \
+         WHERE id = ?1";
     PRIORITY_LIVE =
         "UPDATE job SET priority = ?3 WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1 AND priority <> ?3";
     PRIORITY_ROWS_LIVE = concat!(
@@ -134,10 +155,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         self.write("change jobs in", async |connection| {
             let batch = get(connection, batch).await?;
-            match slice(&batch, jobs)? {
-                None => set_whole(connection, &batch, to, now).await,
-                Some(jobs) => set_slice(connection, &batch, &jobs, to, now).await,
-            }
+            set_jobs(connection, &batch, jobs, to, now).await
         })
     }
 
@@ -213,6 +231,20 @@ impl Store {
     }
 }
 
+/// [`Store::set_unstarted`] inside a transaction.
+pub(crate) async fn set_jobs(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    jobs: Option<&IndexSet>,
+    to: &Unstarted,
+    now: Timestamp,
+) -> Result<u64, Fault> {
+    match slice(batch, jobs)? {
+        None => set_whole(connection, batch, to, now).await,
+        Some(jobs) => set_slice(connection, batch, &jobs, to, now).await,
+    }
+}
+
 async fn set_whole(
     connection: &mut SqliteConnection,
     batch: &BatchRow,
@@ -223,8 +255,13 @@ async fn set_whole(
     let mut counts = Counts::default();
     let mut changed = 0;
     if batch.rows > 0 {
-        let counted =
-            sqlx::query(COUNT_LIVE).bind(key(batch.id)).bind(sources).fetch_all(&mut *connection).await?;
+        let counted = sqlx::query(COUNT_LIVE)
+            .bind(key(batch.id))
+            .bind(sources)
+            .bind(to.target() as u8)
+            .bind(to.reason())
+            .fetch_all(&mut *connection)
+            .await?;
         for (state, n) in by_state(&counted)? {
             counts.transfer(state, to.target() as usize, n);
             changed += n as u64;
@@ -243,22 +280,34 @@ async fn set_whole(
             .execute(&mut *connection)
             .await?;
     }
-    if batch.has_rest() && to.sources().contains(&batch.state) {
-        let rest = batch.count - batch.rows;
-        counts.transfer(batch.state as usize, to.target() as usize, i64::from(rest));
-        changed += u64::from(rest);
-        sqlx::query(SET_REST)
-            .bind(key(batch.id))
-            .bind(to.target() as u8)
-            .bind(cause.map(|(which, _)| which))
-            .bind(cause.map(|(_, argument)| argument))
-            .bind(to.reason())
-            .bind(now.0)
-            .execute(&mut *connection)
-            .await?;
+    if to.changes_rest(batch) {
+        set_rest(connection, batch, to, now, &mut counts).await?;
+        changed += u64::from(batch.count - batch.rows);
     }
     add_counts(connection, [(batch.id.0, counts)]).await?;
     Ok(changed)
+}
+
+/// The jobs without a row.
+async fn set_rest(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    to: &Unstarted,
+    now: Timestamp,
+    counts: &mut Counts,
+) -> Result<(), Fault> {
+    let cause = to.cause().map(Cause::to_numbers);
+    counts.transfer(batch.state as usize, to.target() as usize, i64::from(batch.count - batch.rows));
+    sqlx::query(SET_REST)
+        .bind(key(batch.id))
+        .bind(to.target() as u8)
+        .bind(cause.map(|(which, _)| which))
+        .bind(cause.map(|(_, argument)| argument))
+        .bind(to.reason())
+        .bind(now.0)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn set_slice(
@@ -278,6 +327,8 @@ async fn set_slice(
             .bind(key(batch.id))
             .bind(ranges.as_str())
             .bind(sources)
+            .bind(to.target() as u8)
+            .bind(to.reason())
             .fetch_all(&mut *connection)
             .await?;
         for (state, n) in by_state(&counted)? {
@@ -298,9 +349,13 @@ async fn set_slice(
                 .await?;
         }
     }
-    if batch.has_rest() && to.sources().contains(&batch.state) {
+    if to.changes_rest(batch) {
         let missing = missing(connection, batch, jobs).await?;
-        if !missing.is_empty() {
+        if missing.len() == u64::from(batch.count - batch.rows) {
+            // All that have no row are meant: the range stays one.
+            set_rest(connection, batch, to, now, &mut counts).await?;
+            changed += missing.len();
+        } else if !missing.is_empty() {
             // They get their rows as they become, in one go.
             sqlx::query(INSERT_REST_AS)
                 .bind(key(batch.id))

@@ -3,13 +3,16 @@
 use cluster_core::{BatchId, IndexSet, JobState, SubmissionNumber, Tag, Timestamp};
 use sqlx::{Row, SqliteConnection};
 
-use crate::accept::{may_begin, with_tag};
+use crate::accept::{INSERT_SUBMISSIONS, may_begin, with_tag};
 use crate::batch::{BatchRow, get, key};
+use crate::chunk::{NewSubmission, covered, insert_chunks};
+use crate::columns::{Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::{Fault, json};
 use crate::open::Store;
 use crate::range_ops::{give_rows, missing};
 use crate::rows_sql::{Counts, add_counts, by_state, rows_in_ranges};
+use crate::runs::Runs;
 use crate::statements::statements;
 
 statements! {
@@ -34,8 +37,17 @@ statements! {
             status = NULL, reason = NULL, started = NULL, ended = NULL, host = NULL, pid = NULL, remote = NULL, \
             pack = NULL, out_at = NULL, out_len = NULL, err_at = NULL, err_len = NULL, cpu_us = NULL, \
             max_rss_kb = NULL, evidence = NULL, cancel_requested = NULL, collected = iif(state >= 7, 0, collected), \
-            cleaned = iif(state >= 7, 0, cleaned) \
+            cleaned = iif(state >= 7, 0, cleaned), missing_since = NULL \
          WHERE batch = ?1 AND idx IN (", rows_in_ranges!("true"), ")"
+    );
+    SET_K = concat!("UPDATE job SET k = ?3 WHERE batch = ?1 AND idx IN (", rows_in_ranges!("true"), ")");
+    // Which of them are in which run, as ranges in order.
+    RUNS_OF_ROWS = together!(
+        "SELECT ", packed!("min(idx)", "max(idx) + 1", "run"), " FROM ( \
+            SELECT idx, run, idx - row_number() OVER (PARTITION BY run ORDER BY idx) AS island \
+            FROM (SELECT j.idx, j.run FROM json_each(?2) r CROSS JOIN job j WHERE j.batch = ?1 \
+                AND j.idx >= r.value ->> 0 AND j.idx < r.value ->> 1) jobs) \
+         GROUP BY run, island ORDER BY min(idx) LIMIT -1"
     );
     INSERT_SUBMISSION = "INSERT INTO submission (batch, k, tag, jobs, created) VALUES (?1, ?2, ?3, ?4, ?5)";
 }
@@ -68,16 +80,85 @@ impl Store {
             }
             // The whole is a slice as well here: each job gets a row.
             crate::rows_sql::slice(&batch, Some(jobs))?;
-            resubmit(connection, &batch, jobs, tag, state, now).await
+            let k = begin_again(connection, &batch, jobs, state, now).await?;
+            sqlx::query(INSERT_SUBMISSION)
+                .bind(key(batch.id))
+                .bind(k)
+                .bind(tag.as_str())
+                .bind(jobs.to_string())
+                .bind(now.0)
+                .execute(connection)
+                .await?;
+            Ok(k)
+        })
+    }
+
+    /// The same for jobs that go to a scheduler, perhaps in several calls of it: records these in one
+    /// transaction and returns their numbers, which follow each other. Where the first tag is there already
+    /// they have been recorded, and the numbers are those that they got.
+    ///
+    /// # Errors
+    /// Where a job is in two of them, and as [`Self::resubmit`].
+    pub fn resubmit_chunks(
+        &mut self,
+        batch: BatchId,
+        submissions: &[NewSubmission],
+        state: JobState,
+        now: Timestamp,
+    ) -> Result<Vec<SubmissionNumber>, StoreError> {
+        if !may_begin(state) {
+            return Err(StoreError::BadState { state });
+        }
+        let jobs = covered(submissions).map_err(|e| StoreError::BadSubmissions { detail: e.to_string() })?;
+        self.write("add submissions to", async |connection| {
+            let Some(first) = submissions.first() else { return Err(StoreError::NoJobs(batch).into()) };
+            if let Some(known) = with_tag(connection, &first.tag).await? {
+                return Ok((known.k..).take(submissions.len()).collect());
+            }
+            let batch = get(connection, batch).await?;
+            crate::rows_sql::slice(&batch, Some(&jobs))?;
+            let first_k = begin_again(connection, &batch, &jobs, state, now).await?;
+            let ks: Vec<_> = (first_k..).take(submissions.len()).collect();
+            record(connection, &batch, &ks, submissions, &jobs, now).await?;
+            Ok(ks)
         })
     }
 }
 
-async fn resubmit(
+/// Writes submissions and chunks whose jobs have begun again with the number of the first.
+async fn record(
+    connection: &mut SqliteConnection,
+    batch: &BatchRow,
+    ks: &[SubmissionNumber],
+    submissions: &[NewSubmission],
+    jobs: &IndexSet,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    for (k, new) in ks.iter().zip(submissions).skip(1) {
+        sqlx::query(SET_K)
+            .bind(key(batch.id))
+            .bind(json("jobs", new.jobs.ranges())?)
+            .bind(k)
+            .execute(&mut *connection)
+            .await?;
+    }
+    let query = sqlx::query(RUNS_OF_ROWS).bind(key(batch.id)).bind(json("jobs", jobs.ranges())?);
+    let runs = Packed::fetch(connection, query).await?;
+    let runs = runs.read(|mut c| Ok((c.number()?, c.number()?, c.number()?)))?;
+    let numbered = ks.iter().zip(submissions);
+    let rows: Vec<_> =
+        numbered.clone().map(|(k, new)| (batch.id, k, &new.tag, new.jobs.to_string(), now)).collect();
+    sqlx::query(INSERT_SUBMISSIONS).bind(json("submissions", &rows)?).execute(&mut *connection).await?;
+    let chunks: Vec<_> =
+        numbered.map(|(k, new)| (batch.id, *k, new, Runs::of_jobs(&new.jobs, &runs))).collect();
+    insert_chunks(connection, &chunks).await
+}
+
+/// Lets jobs begin again, under the next number of a submission.
+async fn begin_again(
     connection: &mut SqliteConnection,
     batch: &BatchRow,
     jobs: &IndexSet,
-    tag: &Tag,
     state: JobState,
     now: Timestamp,
 ) -> Result<SubmissionNumber, Fault> {
@@ -99,14 +180,6 @@ async fn resubmit(
         .bind(ranges)
         .bind(k)
         .bind(state as u8)
-        .bind(now.0)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(INSERT_SUBMISSION)
-        .bind(id)
-        .bind(k)
-        .bind(tag.as_str())
-        .bind(jobs.to_string())
         .bind(now.0)
         .execute(&mut *connection)
         .await?;

@@ -16,7 +16,7 @@ macro_rules! job_names {
     () => {
         "batch, idx, state, cause, cause_arg, status, reason, priority, k, run, changed, started, ended, host, pid, \
          remote, pack, out_at, out_len, err_at, err_len, cpu_us, max_rss_kb, evidence, cancel_requested, collected, \
-         cleaned"
+         cleaned, missing_since"
     };
 }
 
@@ -62,7 +62,7 @@ macro_rules! insert_rest {
 
 macro_rules! row {
     () => {
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     };
 }
 
@@ -122,7 +122,8 @@ macro_rules! upsert_jobs {
                 out_at = excluded.out_at, out_len = excluded.out_len, err_at = excluded.err_at, \
                 err_len = excluded.err_len, cpu_us = excluded.cpu_us, max_rss_kb = excluded.max_rss_kb, \
                 evidence = excluded.evidence, cancel_requested = excluded.cancel_requested, \
-                collected = excluded.collected, cleaned = excluded.cleaned"
+                collected = excluded.collected, cleaned = excluded.cleaned, \
+                missing_since = excluded.missing_since"
         )
     };
 }
@@ -169,13 +170,17 @@ statements! {
             WHERE batch = ?1 AND idx >= ?2 AND idx < ?3) GROUP BY island LIMIT -1");
     COUNT_ROWS_LIVE = concat!(
         "SELECT state, count(*) FROM job WHERE batch = ?1 AND state < 7 AND ?3 >> state & 1 \
-         AND idx IN (", rows_in_ranges!("+j.state < 7"), ") GROUP BY state"
+         AND (state <> ?4 OR reason IS NOT ?5) AND idx IN (", rows_in_ranges!("+j.state < 7"), ") GROUP BY state"
     );
-    COUNT_LIVE = "SELECT state, count(*) FROM job WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1 GROUP BY state";
+    COUNT_LIVE =
+        "SELECT state, count(*) FROM job WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1 \
+         AND (state <> ?3 OR reason IS NOT ?4) GROUP BY state";
     INSERT_REST = insert_rest!(
         "b.state", "b.cause", "b.cause_arg", "b.reason", "b.changed", "iif(b.state >= 7, b.changed, NULL)"
     );
-    INSERT_REST_AS = insert_rest!("?3", "?4", "?5", "?6", "?7", "iif(?3 >= 7, ?7, NULL)");
+    INSERT_REST_AS = insert_rest!(
+        "?3", "?4", "?5", "?6", "iif(b.state = ?3, b.changed, ?7)", "iif(?3 >= 7, ?7, NULL)"
+    );
 }
 
 /// Differences to the counts of one batch, and to how many of its jobs have a row.

@@ -110,6 +110,7 @@ impl LocalStore {
             parent: submit.parent,
             at: Timestamp::now(),
             meta: submit.meta.clone(),
+            submissions: Vec::new(),
         }
     }
 

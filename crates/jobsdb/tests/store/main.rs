@@ -3,6 +3,7 @@
 // Helpers of tests are tests, too; clippy only knows the functions.
 #![allow(clippy::unwrap_used)]
 
+mod chunks;
 mod concurrent;
 mod faults;
 mod model;

@@ -139,6 +139,9 @@ fn unstarted() -> impl Strategy<Value = Unstarted> {
         Unstarted::Released,
         Unstarted::Submitting,
         Unstarted::Created,
+        Unstarted::Waiting { held: false, reason: Some("Resources".to_owned()) },
+        Unstarted::Waiting { held: true, reason: None },
+        Unstarted::Sent { held: false },
         Unstarted::Cancelled,
         Unstarted::Ended { cause: Cause::SubmitRefused, reason: Some("no".to_owned()) },
     ])
@@ -222,15 +225,28 @@ impl Job {
             Unstarted::Released => (&[Held], Queued),
             Unstarted::Submitting => (&[Created], Submitting),
             Unstarted::Created => (&[Submitting], Created),
+            Unstarted::Sent { held } => (&[Submitting], if *held { Held } else { Queued }),
+            Unstarted::Waiting { held, .. } => {
+                (&[Created, Submitting, Queued, Held], if *held { Held } else { Queued })
+            }
             Unstarted::Cancelled | Unstarted::Ended { .. } => (&[Created, Submitting, Queued, Held], Failed),
         };
         if !sources.contains(&self.state) {
             return false;
         }
+        if let Unstarted::Waiting { reason, .. } = to
+            && target == self.state
+        {
+            // Only the reason is news: it has been in this state for as long as before.
+            let changes = self.reason != *reason;
+            self.reason.clone_from(reason);
+            return changes;
+        }
         (self.state, self.changed) = (target, now);
         (self.cause, self.reason) = match to {
             Unstarted::Cancelled => (Some(Cause::Cancelled), None),
             Unstarted::Ended { cause, reason } => (Some(*cause), reason.clone()),
+            Unstarted::Waiting { reason, .. } => (None, reason.clone()),
             _ => (None, None),
         };
         self.ended = target.is_end().then_some(now);

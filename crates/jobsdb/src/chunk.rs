@@ -1,0 +1,336 @@
+//! Chunks: how the submissions of a batch go to a scheduler, and how far each has come.
+
+use cluster_core::{
+    BatchId, Cause, IndexSet, JobState, ParseError, RemoteId, SubmissionNumber, Tag, Timestamp,
+};
+use sqlx::SqliteConnection;
+
+use crate::batch::{BatchRow, get, key};
+use crate::columns::{Columns, Packed, packed, together};
+use crate::error::StoreError;
+use crate::fault::{Fault, json};
+use crate::open::Store;
+use crate::range_ops::{Unstarted, set_jobs};
+use crate::rows_sql::{ranges, rows_in_ranges};
+use crate::runs::Runs;
+use crate::statements::statements;
+
+/// One call of the scheduler for some jobs of a batch, to be recorded before it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSubmission {
+    /// Its own tag, by which the scheduler's queue can be searched for it.
+    pub tag: Tag,
+    /// Its jobs; the task number of a job is its position in the set.
+    pub jobs: IndexSet,
+    /// As a native array, not as one job alone.
+    pub array: bool,
+    /// At most so many of its jobs run at a time.
+    pub throttle: Option<u32>,
+    /// What is handed over to the scheduler as dependencies, in JSON.
+    pub depends: Option<String>,
+}
+
+impl NewSubmission {
+    /// These jobs, as an array where they are several, without throttle and dependencies.
+    pub fn new(tag: Tag, jobs: IndexSet) -> Self {
+        let array = jobs.len() > 1;
+        Self { tag, jobs, array, throttle: None, depends: None }
+    }
+}
+
+/// A submission as it goes, or went, to its scheduler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkRow {
+    /// The batch.
+    pub batch: BatchId,
+    /// The submission's number there.
+    pub k: SubmissionNumber,
+    /// Its tag.
+    pub tag: Tag,
+    /// When it was recorded.
+    pub created: Timestamp,
+    /// Its jobs; the task number of a job is its position in the set.
+    pub jobs: IndexSet,
+    /// The run that each of them had then.
+    pub runs: Runs,
+    /// As a native array, not as one job alone.
+    pub array: bool,
+    /// At most so many of its jobs run at a time.
+    pub throttle: Option<u32>,
+    /// What was handed over to the scheduler as dependencies, in JSON.
+    pub depends: Option<String>,
+    /// When the submit command was last begun.
+    pub tried: Option<Timestamp>,
+    /// How often it was begun.
+    pub tries: u32,
+    /// When a try ended without an answer: the scheduler may have accepted it. Cleared when it is known to be
+    /// sent; a later `tried` means that a search had found nothing.
+    pub doubt: Option<Timestamp>,
+    /// The scheduler's id of it.
+    pub remote: Option<RemoteId>,
+    /// When the scheduler accepted it.
+    pub sent: Option<Timestamp>,
+    /// All its jobs have ended: there is nothing to follow.
+    pub over: bool,
+}
+
+macro_rules! chunk_columns {
+    () => {
+        packed!(
+            "c.batch, char(31), c.k, char(31), s.tag, char(31), s.created, char(31), c.jobs, char(31), c.runs",
+            "c.array, char(31), c.throttle, char(31), json_quote(c.depends), char(31), c.tried, char(31), c.tries",
+            "c.doubt, char(31), json_quote(c.remote), char(31), c.sent, char(31), c.over",
+        )
+    };
+}
+
+impl ChunkRow {
+    fn read(mut c: Columns<'_>) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            batch: BatchId(c.number()?),
+            k: c.number()?,
+            tag: c.parsed()?,
+            created: c.time()?,
+            jobs: c.parsed()?,
+            runs: c.parsed()?,
+            array: c.number::<u8>()? != 0,
+            throttle: c.opt_number()?,
+            depends: c.opt_text()?,
+            tried: c.opt_time()?,
+            tries: c.number()?,
+            doubt: c.opt_time()?,
+            remote: c.opt_text()?.map(RemoteId),
+            sent: c.opt_time()?,
+            over: c.number::<u8>()? != 0,
+        })
+    }
+}
+
+statements! {
+    CHUNKS = together!(
+        "SELECT ", chunk_columns!(), " FROM chunk c CROSS JOIN submission s ON s.batch = c.batch AND s.k = c.k \
+         WHERE c.batch = ?1 ORDER BY c.k LIMIT -1"
+    );
+    OPEN_CHUNKS = together!(
+        "SELECT ", chunk_columns!(), " FROM chunk c INDEXED BY chunk_open \
+         CROSS JOIN batch b ON b.id = c.batch AND b.system = ?1 \
+         CROSS JOIN submission s ON s.batch = c.batch AND s.k = c.k \
+         WHERE c.over = 0 ORDER BY c.batch, c.k LIMIT -1"
+    );
+    CHUNKS_OF_REMOTE = together!(
+        "SELECT ", chunk_columns!(), " FROM chunk c INDEXED BY chunk_remote \
+         CROSS JOIN submission s ON s.batch = c.batch AND s.k = c.k \
+         WHERE c.remote = ?1 ORDER BY c.batch, c.k LIMIT -1"
+    );
+    INSERT_CHUNKS =
+        "INSERT INTO chunk (batch, k, jobs, runs, array, throttle, depends) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
+         FROM json_each(?1)";
+    CHUNK_JOBS = "SELECT jobs AS p FROM chunk WHERE batch = ?1 AND k = ?2 UNION ALL SELECT NULL LIMIT 1";
+    CHUNK_TRIED = "UPDATE chunk SET tried = ?3, tries = tries + 1 WHERE batch = ?1 AND k = ?2";
+    CHUNK_DOUBT = "UPDATE chunk SET doubt = ?3 WHERE batch = ?1 AND k = ?2";
+    CHUNK_SENT = "UPDATE chunk SET remote = ?4, sent = ?3, doubt = NULL WHERE batch = ?1 AND k = ?2";
+    CHUNK_OVER = "UPDATE chunk SET over = 1 WHERE batch = ?1 AND k = ?2";
+    // The jobs of batch ?1 in the ranges ?2 whose newest submission is another.
+    OF_OTHER_K = together!(
+        "SELECT ", packed!("min(idx)", "max(idx) + 1"), " FROM ( \
+            SELECT idx, idx - row_number() OVER (ORDER BY idx) AS island FROM (",
+        rows_in_ranges!("j.k <> ?3"), ") jobs) GROUP BY island LIMIT -1"
+    );
+}
+
+impl Store {
+    /// How the submissions of a batch went out, in the order of their numbers. A batch that does not go
+    /// through a scheduler has none.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn chunks(&mut self, batch: BatchId) -> Result<Vec<ChunkRow>, StoreError> {
+        self.read("read the submissions of a batch from", async |connection| {
+            let rows = Packed::fetch(connection, sqlx::query(CHUNKS).bind(key(batch))).await?;
+            Ok(rows.read(ChunkRow::read)?)
+        })
+    }
+
+    /// What is to be followed on a system: its chunks that are not over, the oldest first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn open_chunks(&mut self, system: &str) -> Result<Vec<ChunkRow>, StoreError> {
+        self.read("list open submissions of", async |connection| {
+            let rows = Packed::fetch(connection, sqlx::query(OPEN_CHUNKS).bind(system)).await?;
+            Ok(rows.read(ChunkRow::read)?)
+        })
+    }
+
+    /// The chunks with this id of a scheduler: schedulers of several systems may use the same.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn chunks_of_remote(&mut self, remote: &RemoteId) -> Result<Vec<ChunkRow>, StoreError> {
+        self.read("look for a scheduler's id in", async |connection| {
+            let rows =
+                Packed::fetch(connection, sqlx::query(CHUNKS_OF_REMOTE).bind(remote.0.as_str())).await?;
+            Ok(rows.read(ChunkRow::read)?)
+        })
+    }
+
+    /// Records that the submit command is about to be run. To be called before it is.
+    ///
+    /// # Errors
+    /// Where the submission has no chunk, or the store cannot be written.
+    pub fn mark_tried(
+        &mut self,
+        batch: BatchId,
+        k: SubmissionNumber,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.mark_chunk(batch, k, at, CHUNK_TRIED)
+    }
+
+    /// Records that the submit command gave no answer: the scheduler may have accepted it.
+    ///
+    /// # Errors
+    /// As [`Self::mark_tried`].
+    pub fn mark_doubt(
+        &mut self,
+        batch: BatchId,
+        k: SubmissionNumber,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.mark_chunk(batch, k, at, CHUNK_DOUBT)
+    }
+
+    /// Records that all jobs of a chunk have ended, so that it is no longer followed.
+    ///
+    /// # Errors
+    /// As [`Self::mark_tried`].
+    pub fn mark_over(&mut self, batch: BatchId, k: SubmissionNumber) -> Result<(), StoreError> {
+        self.mark_chunk(batch, k, Timestamp(0), CHUNK_OVER)
+    }
+
+    fn mark_chunk(
+        &mut self,
+        batch: BatchId,
+        k: SubmissionNumber,
+        at: Timestamp,
+        sql: &'static str,
+    ) -> Result<(), StoreError> {
+        self.write("record a submission in", async |connection| {
+            let query = sqlx::query(sql).bind(key(batch)).bind(k);
+            let query = if sql == CHUNK_OVER { query } else { query.bind(at.0) };
+            let done = query.execute(connection).await?;
+            if done.rows_affected() == 0 {
+                return Err(StoreError::UnknownSubmission { batch, k }.into());
+            }
+            Ok(())
+        })
+    }
+
+    /// Records the scheduler's id of a chunk. Those of its jobs that were `submitting` are queued, or held,
+    /// from now on; others stay as they are, and no doubt is left. How many moved.
+    ///
+    /// # Errors
+    /// As [`Self::mark_tried`].
+    pub fn mark_sent(
+        &mut self,
+        batch: BatchId,
+        k: SubmissionNumber,
+        remote: &RemoteId,
+        at: Timestamp,
+        held: bool,
+    ) -> Result<u64, StoreError> {
+        self.write("record a submission in", async |connection| {
+            let (batch, jobs) = jobs_of(connection, batch, k).await?;
+            sqlx::query(CHUNK_SENT)
+                .bind(key(batch.id))
+                .bind(k)
+                .bind(at.0)
+                .bind(remote.0.as_str())
+                .execute(&mut *connection)
+                .await?;
+            set_jobs(connection, &batch, Some(&jobs), &Unstarted::Sent { held }, at).await
+        })
+    }
+
+    /// Records that a chunk will not run: those of its jobs that have not started end with this cause, and
+    /// there is nothing left to follow. How many ended.
+    ///
+    /// # Errors
+    /// Where the cause is no failure, and as [`Self::mark_tried`].
+    pub fn mark_refused(
+        &mut self,
+        batch: BatchId,
+        k: SubmissionNumber,
+        cause: Cause,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        if cause.state() != JobState::Failed {
+            return Err(StoreError::BadState { state: cause.state() });
+        }
+        self.write("record a refusal in", async |connection| {
+            let (batch, jobs) = jobs_of(connection, batch, k).await?;
+            sqlx::query(CHUNK_OVER).bind(key(batch.id)).bind(k).execute(&mut *connection).await?;
+            let end = Unstarted::Ended { cause, reason: Some(reason.to_owned()) };
+            set_jobs(connection, &batch, Some(&jobs), &end, at).await
+        })
+    }
+}
+
+/// The jobs whose newest submission is this chunk; others of it have been submitted again since.
+async fn jobs_of(
+    connection: &mut SqliteConnection,
+    batch: BatchId,
+    k: SubmissionNumber,
+) -> Result<(BatchRow, IndexSet), Fault> {
+    let batch = get(connection, batch).await?;
+    let found = Packed::fetch(connection, sqlx::query(CHUNK_JOBS).bind(key(batch.id)).bind(k)).await?;
+    let Some(mut row) = found.rows().next() else {
+        return Err(StoreError::UnknownSubmission { batch: batch.id, k }.into());
+    };
+    let mut jobs: IndexSet = row.parsed()?;
+    if batch.rows > 0 {
+        let query = sqlx::query(OF_OTHER_K).bind(key(batch.id)).bind(json("jobs", jobs.ranges())?).bind(k);
+        jobs = jobs.difference(&ranges(&Packed::fetch(connection, query).await?)?);
+    }
+    Ok((batch, jobs))
+}
+
+/// Writes the chunks of submissions that were just recorded.
+pub(crate) async fn insert_chunks(
+    connection: &mut SqliteConnection,
+    chunks: &[(BatchId, SubmissionNumber, &NewSubmission, Runs)],
+) -> Result<(), Fault> {
+    let rows: Vec<_> = chunks
+        .iter()
+        .map(|(batch, k, new, runs)| {
+            let (jobs, runs) = (new.jobs.to_string(), runs.to_string());
+            (batch, k, jobs, runs, u8::from(new.array), new.throttle, new.depends.as_deref())
+        })
+        .collect();
+    sqlx::query(INSERT_CHUNKS).bind(json("chunks", &rows)?).execute(connection).await?;
+    Ok(())
+}
+
+/// Whether these can be the submissions of jobs of one batch: none empty, none twice. What they cover.
+pub(crate) fn covered(submissions: &[NewSubmission]) -> Result<IndexSet, ParseError> {
+    let wrong = |jobs: &IndexSet, rule| ParseError::new("submission", jobs.to_string(), rule);
+    let mut all: Vec<(u32, u32)> = Vec::new();
+    let mut count = 0;
+    for new in submissions {
+        if new.jobs.is_empty() {
+            return Err(wrong(&new.jobs, "at least one job in each"));
+        }
+        if !new.array && new.jobs.len() > 1 {
+            return Err(wrong(&new.jobs, "one job where it is no array"));
+        }
+        count += new.jobs.len();
+        all.extend(new.jobs.ranges());
+    }
+    let all: IndexSet = all.into_iter().collect();
+    if all.len() != count {
+        return Err(wrong(&all, "each job in one submission only"));
+    }
+    Ok(all)
+}
