@@ -8,6 +8,8 @@ use cluster_localqueue::runner::ConnectError;
 use cluster_localqueue::runner::protocol::{Refusal, RefusalKind};
 use thiserror::Error;
 
+use crate::system::SystemError;
+
 /// An error of the client.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -21,6 +23,9 @@ pub enum ClientError {
     /// The runner said no.
     #[error("{}", .0.message)]
     Refused(Refusal),
+    /// A command of a scheduler, or what it said.
+    #[error(transparent)]
+    System(#[from] SystemError),
     /// What was asked for makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -61,6 +66,7 @@ impl ClientError {
                 RefusalKind::Store => 5,
                 RefusalKind::Version | RefusalKind::Ending => 3,
             },
+            Self::System(error) => error.exit_code(),
             Self::Usage(_) => 2,
             Self::File { .. } => 5,
         }

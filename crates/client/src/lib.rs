@@ -12,6 +12,7 @@ pub mod layout;
 pub mod local;
 pub mod output;
 pub mod stage;
+pub mod system;
 pub mod tidy;
 pub mod watch;
 

@@ -24,6 +24,23 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0).try_into().unwrap_or(0))
     }
+
+    /// The time so long after this one, or the last that there is.
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(time.as_micros().try_into().unwrap_or(i64::MAX)))
+    }
+
+    /// The time so long before this one, or the first that there is.
+    ///
+    /// ```
+    /// # use cluster_core::Timestamp; use std::time::Duration;
+    /// let minute = Duration::from_secs(60);
+    /// assert_eq!(Timestamp::from_secs(60).before(minute), Timestamp(0));
+    /// assert_eq!(Timestamp(0).after(minute), Timestamp::from_secs(60));
+    /// ```
+    pub fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(time.as_micros().try_into().unwrap_or(i64::MAX)))
+    }
 }
 
 impl From<SystemTime> for Timestamp {

@@ -1,0 +1,169 @@
+//! A scheduler for tests: `toysub` submits, `toyq` prints `ID USER STATE` lines, `toyacct` the same.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cluster_core::dialect::{
+    Capabilities, Control, ControlTarget, Dialect, DialectError, Directives, HostCores, Jobs, Reading, Row,
+    ScriptFacts, ScriptRequest, Site, SubmitRequest, Whose,
+};
+use cluster_core::host::{Host, Invocation, Output};
+use cluster_core::state::{Cause, JobState};
+use cluster_core::{RemoteId, Timestamp};
+use cluster_localqueue::runner::Place;
+use cluster_options::SchedulerKind;
+use cluster_options::config::SystemConfig;
+
+use super::{Surroundings, System};
+
+/// A directory with commands, and a private one.
+pub(crate) struct Toy {
+    dir: tempfile::TempDir,
+    pub(crate) config: SystemConfig,
+}
+
+impl Toy {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("bin")).unwrap();
+        let mut config = SystemConfig::new(SchedulerKind::Slurm);
+        config.bin = Some(dir.path().join("bin"));
+        Self { dir, config }
+    }
+
+    pub(crate) fn bin(&self) -> PathBuf {
+        self.dir.path().join("bin")
+    }
+
+    pub(crate) fn place(&self) -> PathBuf {
+        self.dir.path().join("place")
+    }
+
+    /// Makes a command of a shell script; `$0` is its path.
+    pub(crate) fn command(&self, name: &str, script: &str) {
+        let new = self.dir.path().join("new");
+        fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(new, self.bin().join(name)).unwrap();
+    }
+
+    pub(crate) fn system_on(&self, host: impl Host + 'static) -> System {
+        let around = Surroundings {
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            place: Place::new(Some(self.place())),
+            user: "ann".to_owned(),
+        };
+        System::new("toy", self.config.clone(), Box::new(ToyDialect), Arc::new(host), around)
+    }
+}
+
+struct ToyDialect;
+
+impl Dialect for ToyDialect {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn commands(&self) -> &'static [&'static str] {
+        &["toysub", "toyq", "toyacct"]
+    }
+
+    fn probe(&self) -> Invocation {
+        Invocation::new(["toyq", "--version"])
+    }
+
+    fn survey(&self) -> Vec<Invocation> {
+        vec![Invocation::new(["toyq", "--version"]), Invocation::new(["toyacct", "--version"])]
+    }
+
+    fn enclosing_job(&self) -> &'static [&'static str] {
+        &["TOY_JOB*", "TOY_ID"]
+    }
+
+    fn script_facts(&self) -> ScriptFacts {
+        ScriptFacts { position: "", remote_id: "", signals_shell_alone: false, codes: &[], unset: &[] }
+    }
+
+    fn directives(&self, _: &ScriptRequest<'_>) -> Directives {
+        Directives::default()
+    }
+
+    fn submit(&self, request: &SubmitRequest<'_>) -> Result<Invocation, DialectError> {
+        Ok(Invocation::new(["toysub".into(), request.script.as_os_str().to_owned()]))
+    }
+
+    fn element(&self, array: &RemoteId, _: u32) -> RemoteId {
+        array.clone()
+    }
+
+    fn query(&self, whose: Whose<'_>) -> Invocation {
+        match whose {
+            Whose::All => Invocation::new(["toyq"]),
+            Whose::Users(users) => Invocation::new(["toyq", &users.join(",")]),
+        }
+    }
+
+    fn accounting(&self, ids: &[RemoteId], _: &str, _: Timestamp) -> Vec<Invocation> {
+        ids.iter().map(|id| Invocation::new(["toyacct", &id.0])).collect()
+    }
+
+    fn control(&self, _: Control, _: &[ControlTarget]) -> Vec<Invocation> {
+        Vec::new()
+    }
+
+    fn read<'o>(&self, argv: &[OsString], output: &'o Output) -> Result<Reading<'o>, DialectError> {
+        let command = Invocation::new(argv.iter().cloned()).command_line();
+        match output.status.code() {
+            0 => {}
+            9 => return Err(DialectError::unreachable(command, output)),
+            _ => {
+                return Err(DialectError::refused(
+                    cluster_core::dialect::RefusalKind::UnknownJob,
+                    command,
+                    output,
+                ));
+            }
+        }
+        let text = std::str::from_utf8(&output.stdout)
+            .map_err(|error| DialectError::syntax(&command, &output.stdout, error.valid_up_to(), "UTF-8"))?;
+        if argv.get(1).is_some_and(|word| word == "--version") {
+            return Ok(Reading::Site(Site { version: Some(text.trim().to_owned()), ..Site::default() }));
+        }
+        let mut jobs = Jobs::default();
+        for line in text.lines() {
+            let mut words = line.split(' ');
+            match (words.next(), words.next(), words.next()) {
+                (Some(id), Some(user), Some(state)) => jobs.rows.push(Row {
+                    id: id.into(),
+                    job: id.into(),
+                    user: user.into(),
+                    state: state.parse().unwrap_or(JobState::Unknown),
+                    raw_state: state.into(),
+                    text: line,
+                    ..Row::default()
+                }),
+                _ => jobs.errors.push(DialectError::syntax(&command, line.as_bytes(), 0, "a job")),
+            }
+        }
+        Ok(Reading::Jobs(jobs))
+    }
+
+    fn hosts(&self, _: &str) -> Result<Vec<HostCores>, DialectError> {
+        Ok(Vec::new())
+    }
+
+    fn log(&self, log: &Path, _: Option<u32>) -> PathBuf {
+        log.to_owned()
+    }
+
+    fn cause_in_log(&self, _: &[u8]) -> Option<Cause> {
+        None
+    }
+}
