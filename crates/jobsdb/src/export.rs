@@ -38,6 +38,10 @@ statements! {
         "SELECT json_object('table', 'chunk', 'batch', batch, 'k', k, 'jobs', jobs, 'runs', runs, 'array', array, \
             'throttle', throttle, 'depends', depends, 'tried', tried, 'tries', tries, 'doubt', doubt, \
             'remote', remote, 'sent', sent, 'over', over) FROM chunk";
+    // The text is packed: the line gets it as text where it is one.
+    EXPORT_RECORDS =
+        "SELECT json_object('table', 'record', 'batch', batch, 'index', idx, 'run', run, 'source', source, 'at', at, \
+            'zlib', hex(text)) FROM record";
     EXPORT_META =
         "SELECT json_object('table', 'meta', 'batch', batch, 'index', nullif(idx, -1), 'key', key, 'value', value) \
          FROM meta";
@@ -95,12 +99,13 @@ impl Store {
     }
 }
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     Table { name: "batch", sql: EXPORT_BATCHES, order: &["id"] },
     Table { name: "submission", sql: EXPORT_SUBMISSIONS, order: &["batch", "k"] },
     Table { name: "chunk", sql: EXPORT_CHUNKS, order: &["batch", "k"] },
     Table { name: "job", sql: EXPORT_JOBS, order: &["batch", "idx"] },
     Table { name: "run", sql: EXPORT_RUNS, order: &["batch", "idx", "run"] },
+    Table { name: "record", sql: EXPORT_RECORDS, order: &["batch", "idx", "run"] },
     Table { name: "meta", sql: EXPORT_META, order: &["batch", "idx", "key"] },
     Table { name: "event", sql: EXPORT_EVENTS, order: &["name"] },
 ];

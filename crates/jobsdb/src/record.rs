@@ -1,5 +1,6 @@
 //! The scheduler's own last record of a run, kept as it printed it.
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 
 use cluster_core::{JobId, RunNumber, Timestamp};
@@ -119,8 +120,23 @@ fn pack(text: &[u8]) -> Result<Vec<u8>, StoreError> {
 }
 
 /// Never more than was packed, whatever a damaged store says.
-pub(crate) fn unpack(packed: &[u8]) -> std::io::Result<Vec<u8>> {
+fn unpack(packed: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
     ZlibDecoder::new(packed).take(RunRecord::LARGEST as u64).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// The exported line of a record, with its text in the place of the packed bytes. These stay where they cannot be
+/// unpacked or are no text.
+pub(crate) fn line(packed: &str) -> Cow<'_, str> {
+    let readable = || {
+        let (head, hex) = packed.strip_suffix("\"}")?.rsplit_once("\"zlib\":\"")?;
+        let bytes = hex.as_bytes().chunks(2).map(|pair| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(pair, 16).ok()
+        });
+        let text = String::from_utf8(unpack(&bytes.collect::<Option<Vec<_>>>()?).ok()?).ok()?;
+        Some(format!("{head}\"text\":{}}}", serde_json::to_string(&text).ok()?))
+    };
+    readable().map_or(Cow::Borrowed(packed), Cow::Owned)
 }

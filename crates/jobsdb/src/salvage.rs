@@ -1,5 +1,6 @@
 //! Reading tables of a store that may be damaged: around what cannot be read, by ever smaller ranges.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::path::Path;
@@ -10,6 +11,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use crate::error::StoreError;
 use crate::export::ExportReport;
 use crate::fault::Fault;
+use crate::record::line as record_line;
 
 /// A table to be written row by row.
 pub(crate) struct Table {
@@ -275,10 +277,11 @@ impl<'a> Salvage<'a> {
             if !keep(line) {
                 return Ok(None);
             }
+            let line = if table.name == "record" { record_line(line) } else { Cow::Borrowed(line) };
             writeln!(self.to, "{line}").map_err(|e| StoreError::io("write", Path::new("the export"), e))?;
             self.report.rows += 1;
             if table.order == ["id"]
-                && let Ok(Fields { id, count, .. }) = serde_json::from_str(line)
+                && let Ok(Fields { id, count, .. }) = serde_json::from_str(&line)
             {
                 self.batches.insert(id, count);
             }

@@ -39,6 +39,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("EXPORT_RUNS", "an export reads everything"),
     ("EXPORT_SUBMISSIONS", "an export reads everything"),
     ("EXPORT_CHUNKS", "an export reads everything"),
+    ("EXPORT_RECORDS", "an export reads everything"),
     ("EXPORT_META", "an export reads everything"),
     ("EXPORT_EVENTS", "an export reads everything"),
     ("OPEN_CHUNKS", "an index of open chunks alone"),

@@ -3,6 +3,7 @@
 use cluster_core::{BatchId, Cause, IndexSet, JobId, JobState, RemoteId, Tag, Timestamp};
 use cluster_jobsdb::{JobChange, NewBatch, NewSubmission, RunRecord, Runs, Store, StoreError, Unstarted};
 
+use crate::faults::execute;
 use crate::{batch, open};
 
 fn set(text: &str) -> IndexSet {
@@ -214,6 +215,38 @@ fn a_record_reads_back_and_goes_with_its_batch() {
     assert_eq!(text(39, 1).unwrap(), b"JobId=1\xff");
     assert_eq!(text(3, 2).unwrap().len(), RunRecord::LARGEST);
     assert_eq!(text(3, 3), None);
+    let mut lines = Vec::new();
+    store.export(&mut lines).unwrap();
+    let lines = String::from_utf8(lines).unwrap();
+    let records: Vec<_> = lines.lines().filter(|line| line.contains(r#""table":"record""#)).collect();
+    assert_eq!(records.len(), 41);
+    assert!(records[0].ends_with(r#""text":"JobId=1 State=OK"}"#), "{}", records[0]);
+    assert!(records[1].contains(r#""zlib":""#), "what is no text stays packed: {}", records[1]);
     store.remove_batch(id, true).unwrap();
     assert_eq!(store.record(JobId { batch: id, index: 0 }, 1).unwrap(), None);
+}
+
+#[test]
+fn a_check_finds_chunks_that_are_not_those_of_their_submissions() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("store.db");
+    let look = |sql: &str| {
+        execute(&file, sql);
+        let mut store = open(root.path());
+        let report = store.check().unwrap();
+        store.close().unwrap();
+        report
+    };
+    let mut store = open(root.path());
+    let id = store.accept(&[sent_as(1, 4, &["0-1", "2-3"])]).unwrap()[0];
+    store.close().unwrap();
+    assert!(look("UPDATE chunk SET runs = '0:1' WHERE k = 0").problems[0].contains("no run"));
+    let report = look("UPDATE chunk SET runs = '1', jobs = '0,2' WHERE k = 0");
+    assert_eq!(report.problems.len(), 2, "{report:?}");
+    let report = look("UPDATE chunk SET jobs = '0-1' WHERE k = 0");
+    assert!(report.is_sound() && report.notes.is_empty(), "{report:?}");
+    // What is followed for nothing does no harm.
+    open(root.path()).set_unstarted(id, None, &Unstarted::Cancelled, Timestamp(2)).unwrap();
+    let report = look("UPDATE chunk SET over = 1 WHERE k = 1");
+    assert!(report.is_sound() && report.notes.len() == 1, "{report:?}");
 }

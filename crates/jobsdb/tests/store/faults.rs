@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use crate::{batch, open};
 
-fn execute(file: &Path, sql: &str) {
+pub(crate) fn execute(file: &Path, sql: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
