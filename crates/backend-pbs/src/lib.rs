@@ -1,3 +1,28 @@
 //! OpenPBS, PBS Pro and Torque: scripts and command lines, and what their commands print, as typed rows. Pure.
 
 #![forbid(unsafe_code)]
+
+mod blocks;
+mod command;
+mod control;
+mod directives;
+mod entry;
+mod exit_status;
+mod flavour;
+mod hosts;
+mod lexeme;
+mod log;
+mod openpbs;
+mod qstat_text;
+mod qstat_xml;
+mod qsub;
+mod read;
+mod record;
+mod refusal;
+mod server;
+mod state;
+mod torque;
+mod torque_nodes;
+
+pub use openpbs::OpenPbs;
+pub use torque::Torque;

@@ -1,0 +1,353 @@
+//! Jobs: the attributes of one entry become a [`Row`].
+
+use std::borrow::Cow;
+
+use cluster_core::dialect::{DialectError, Jobs, Row, Tasks};
+use cluster_core::{ExitStatus, JobState, Tag, Timestamp};
+
+use crate::entry::{Entries, Kind};
+use crate::exit_status::{self, Evidence};
+use crate::flavour::Flavour;
+use crate::lexeme::{self, Id};
+use crate::state::{self, Meaning};
+use crate::{hosts, torque_nodes};
+
+/// Gathers the jobs of an output.
+pub(crate) struct JobEntries<'o> {
+    flavour: Flavour,
+    command: String,
+    output: &'o [u8],
+    current: Option<Record<'o>>,
+    jobs: Jobs<'o>,
+}
+
+/// What is kept of the entry that is being read.
+#[derive(Default)]
+struct Record<'o> {
+    id: Cow<'o, str>,
+    name: Cow<'o, str>,
+    owner: Cow<'o, str>,
+    state: Cow<'o, str>,
+    queue: Cow<'o, str>,
+    comment: Cow<'o, str>,
+    holds: Cow<'o, str>,
+    depend: Cow<'o, str>,
+    exec_host: Cow<'o, str>,
+    array_id: Cow<'o, str>,
+    tag: Option<Cow<'o, str>>,
+    throttle: Option<u32>,
+    /// Whether an element has a record of its own. One that was never started shows its array's.
+    own: bool,
+    exit: Option<i64>,
+    substate: Option<i64>,
+    submitted: Option<Timestamp>,
+    modified: Option<Timestamp>,
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    history: Option<Timestamp>,
+    time_limit: Option<cluster_core::Walltime>,
+    mem: Option<cluster_core::MemSize>,
+    mem_used: Option<cluster_core::MemSize>,
+    cpu_time: Option<std::time::Duration>,
+    starts: Option<u32>,
+    nodes: Option<u32>,
+    cores: Option<u32>,
+    node_spec: Cow<'o, str>,
+    broken: bool,
+}
+
+impl<'o> JobEntries<'o> {
+    pub(crate) fn new(flavour: Flavour, command: &str, output: &'o [u8]) -> Self {
+        Self { flavour, command: command.to_owned(), output, current: None, jobs: Jobs::default() }
+    }
+
+    pub(crate) fn finish(self) -> Jobs<'o> {
+        self.jobs
+    }
+
+    fn at(&self, text: &[u8]) -> usize {
+        (text.as_ptr() as usize).saturating_sub(self.output.as_ptr() as usize).min(self.output.len())
+    }
+}
+
+impl<'o> Entries<'o> for JobEntries<'o> {
+    fn begin(&mut self, kind: Kind, id: Cow<'o, str>) {
+        self.current = (kind == Kind::Job).then(|| Record { id, ..Record::default() });
+    }
+
+    fn wants(&self, group: &[u8], name: &[u8]) -> bool {
+        match group {
+            b"" => matches!(
+                name,
+                b"Job_Name"
+                    | b"Job_Owner"
+                    | b"job_state"
+                    | b"queue"
+                    | b"comment"
+                    | b"Hold_Types"
+                    | b"depend"
+                    | b"exec_host"
+                    | b"array_id"
+                    | b"array_index"
+                    | b"job_array_id"
+                    | b"job_array_request"
+                    | b"max_run_subjobs"
+                    | b"Exit_status"
+                    | b"exit_status"
+                    | b"substate"
+                    | b"ctime"
+                    | b"mtime"
+                    | b"stime"
+                    | b"start_time"
+                    | b"obittime"
+                    | b"comp_time"
+                    | b"history_timestamp"
+                    | b"run_count"
+                    | b"start_count"
+                    | b"Variable_List"
+            ),
+            b"Resource_List" => {
+                matches!(name, b"walltime" | b"mem" | b"ncpus" | b"procs" | b"nodect" | b"nodes")
+            }
+            b"resources_used" => matches!(name, b"mem" | b"cput"),
+            b"Variable_List" => name == b"CLUSTER_TAG",
+            _ => false,
+        }
+    }
+
+    fn attribute(&mut self, group: &[u8], name: &[u8], value: Cow<'o, [u8]>) {
+        if let Some(record) = &mut self.current {
+            record.set(group, name, lexeme::text(value));
+        }
+    }
+
+    fn end(&mut self, text: &'o [u8]) {
+        let Some(record) = self.current.take() else { return };
+        let error =
+            |expected: &str| DialectError::syntax(&self.command, self.output, self.at(text), expected);
+        if record.broken {
+            let error = error(
+                "each attribute once: a value with a line feed looks like one, ask with `-w` (Torque: `-x`)",
+            );
+            self.jobs.errors.push(error);
+            return;
+        }
+        match record.row(self.flavour) {
+            Some(mut row) => {
+                row.text = lexeme::valid_prefix(text);
+                self.jobs.rows.push(row);
+            }
+            None => {
+                let error = error("a job with an id like `12.server` or `12[3].server`, and a `job_state`");
+                self.jobs.errors.push(error);
+            }
+        }
+    }
+
+    fn broken(&mut self, error: DialectError) {
+        self.current = None;
+        self.jobs.errors.push(error);
+    }
+}
+
+/// Keeps a text; another one for the same attribute breaks the record.
+fn keep<'o>(place: &mut Cow<'o, str>, value: Cow<'o, str>, broken: &mut bool) {
+    if !place.is_empty() && *place != value {
+        *broken = true;
+    }
+    *place = value;
+}
+
+/// Keeps what was read; something else for the same attribute breaks the record.
+fn keep_some<T: PartialEq>(place: &mut Option<T>, value: Option<T>, broken: &mut bool) {
+    if place.is_some() && *place != value {
+        *broken = true;
+    }
+    *place = value;
+}
+
+impl<'o> Record<'o> {
+    fn set(&mut self, group: &[u8], name: &[u8], value: Cow<'o, str>) {
+        let broken = &mut self.broken;
+        match (group, name) {
+            (b"", b"Job_Name") => keep(&mut self.name, value, broken),
+            (b"", b"Job_Owner") => keep(&mut self.owner, value, broken),
+            (b"", b"job_state") => keep(&mut self.state, value, broken),
+            (b"", b"queue") => keep(&mut self.queue, value, broken),
+            (b"", b"comment") => keep(&mut self.comment, value, broken),
+            (b"", b"Hold_Types") => keep(&mut self.holds, value, broken),
+            (b"", b"depend") => keep(&mut self.depend, value, broken),
+            (b"", b"exec_host") => keep(&mut self.exec_host, value, broken),
+            (b"", b"array_id") => keep(&mut self.array_id, value, broken),
+            (b"", b"array_index" | b"job_array_id") => self.own = true,
+            (b"", b"job_array_request") => {
+                self.throttle = value.rsplit_once('%').and_then(|(_, slots)| lexeme::count(slots));
+            }
+            (b"", b"max_run_subjobs") => keep_some(&mut self.throttle, lexeme::count(&value), broken),
+            (b"", b"Exit_status" | b"exit_status") => {
+                keep_some(&mut self.exit, lexeme::integer(&value), broken);
+            }
+            (b"", b"substate") => keep_some(&mut self.substate, lexeme::integer(&value), broken),
+            (b"", b"ctime") => keep_some(&mut self.submitted, lexeme::timestamp(&value), broken),
+            (b"", b"mtime") => keep_some(&mut self.modified, lexeme::timestamp(&value), broken),
+            (b"", b"stime" | b"start_time") => {
+                keep_some(&mut self.started, lexeme::timestamp(&value), broken);
+            }
+            (b"", b"obittime" | b"comp_time") => {
+                keep_some(&mut self.ended, lexeme::timestamp(&value), broken);
+            }
+            (b"", b"history_timestamp") => self.history = lexeme::timestamp(&value),
+            (b"", b"run_count" | b"start_count") => self.starts = lexeme::count(&value),
+            (b"", b"Variable_List") => self.tag = tag(&value),
+            (b"Variable_List", _) if value.parse::<Tag>().is_ok() => self.tag = Some(value),
+            (b"Resource_List", b"walltime") => {
+                keep_some(&mut self.time_limit, lexeme::walltime(&value), broken);
+            }
+            (b"Resource_List", b"mem") => keep_some(&mut self.mem, lexeme::size(&value), broken),
+            (b"Resource_List", b"ncpus" | b"procs") => self.cores = lexeme::count(&value).or(self.cores),
+            (b"Resource_List", b"nodect") => keep_some(&mut self.nodes, lexeme::count(&value), broken),
+            (b"Resource_List", b"nodes") => keep(&mut self.node_spec, value, broken),
+            (b"resources_used", b"mem") => self.mem_used = lexeme::size(&value),
+            (b"resources_used", b"cput") => self.cpu_time = lexeme::duration(&value),
+            _ => {}
+        }
+    }
+
+    fn row(self, flavour: Flavour) -> Option<Row<'o>> {
+        let (job, tasks) = {
+            let id = Id::read(&self.id)?;
+            let tasks = match id.index {
+                None => Tasks::Single,
+                Some("") => Tasks::Whole,
+                Some(index) => match lexeme::count(index) {
+                    Some(index) => Tasks::One(index),
+                    None => Tasks::Some(lexeme::indices(index)?),
+                },
+            };
+            let job = match tasks {
+                Tasks::Single | Tasks::Whole => self.id.clone(),
+                _ if !self.array_id.is_empty() => self.array_id,
+                _ => Cow::Owned(id.array()),
+            };
+            (job, tasks)
+        };
+        if self.state.is_empty() {
+            return None;
+        }
+        let whole = tasks == Tasks::Whole;
+        // An element without a record of its own shows its array's attributes: the start and the exit status
+        // are not its own then.
+        let foreign = whole || (matches!(tasks, Tasks::One(_) | Tasks::Some(_)) && !self.own);
+        let meaning = state::meaning(flavour, &self.state, &self.holds);
+        let depends = waits_for(&self.depend);
+        let mut row = Row {
+            name: name(self.name, &tasks, flavour),
+            throttle: if whole { self.throttle } else { None },
+            partition: self.queue,
+            nodes: self.nodes,
+            cores: self
+                .cores
+                .or_else(|| hosts::total(&self.exec_host))
+                .or_else(|| torque_nodes::cores(&self.node_spec)),
+            submitted: self.submitted,
+            time_limit: self.time_limit,
+            mem: self.mem,
+            restarts: self.starts.map(|starts| starts.saturating_sub(1)),
+            comment: self.tag,
+            ..Row::default()
+        };
+        row.user = lexeme::part(&self.owner, 0..self.owner.rfind('@').unwrap_or(self.owner.len()));
+        if !foreign {
+            row.hosts = self.exec_host;
+            row.mem_used = self.mem_used;
+            row.cpu_time = self.cpu_time;
+        }
+        match meaning {
+            Meaning::Alive(state, uncertain) => {
+                row.state = state;
+                row.uncertain = uncertain;
+                if !foreign && state != JobState::Queued && state != JobState::Held {
+                    row.started = self.started;
+                }
+            }
+            Meaning::Ended => {
+                let never_ran = foreign && !whole;
+                let evidence = Evidence {
+                    exit: self.exit,
+                    substate: self.substate,
+                    comment: &self.comment,
+                    holds: &self.holds,
+                };
+                if !foreign {
+                    row.started = self.started;
+                }
+                row.ended = self.ended.or(self.history).or(self.modified);
+                let end = exit_status::end(flavour, evidence);
+                if whole {
+                    // The array's exit status is that of the element that ended last, whatever the others
+                    // did; only that none has run is told of all of them.
+                    let failed = self.exit != Some(0) || self.substate == Some(93);
+                    row.state = if failed { JobState::Failed } else { JobState::Succeeded };
+                    row.cause = end.cause.filter(|_| self.exit.is_none());
+                } else if never_ran && self.exit.is_some() {
+                    // Not its own: no evidence of anything.
+                    row.state = JobState::Unknown;
+                    row.uncertain = true;
+                } else {
+                    row.status = end.status;
+                    row.cause = end.cause;
+                    let success = end.cause.is_none() && end.status == Some(ExitStatus::Exit(0));
+                    row.state = if success { JobState::Succeeded } else { JobState::Failed };
+                }
+            }
+        }
+        row.reason = match self.exit {
+            Some(code) if code < 0 && self.comment.is_empty() => Cow::Owned(format!("exit status {code}")),
+            _ if self.comment.is_empty() && depends && !row.state.is_end() => self.depend,
+            _ => self.comment,
+        };
+        row.id = self.id;
+        row.job = job;
+        row.tasks = tasks;
+        row.raw_state = self.state;
+        Some(row)
+    }
+}
+
+/// Whether a `depend` has something that this job waits for, beside what waits for it (`before…`).
+fn waits_for(depend: &str) -> bool {
+    depend.split(',').any(|part| !part.is_empty() && !part.trim_start().starts_with("before"))
+}
+
+/// The name of the job. Torque adds the number of the element to it.
+fn name<'o>(name: Cow<'o, str>, tasks: &Tasks, flavour: Flavour) -> Cow<'o, str> {
+    match tasks {
+        Tasks::One(index) if flavour == Flavour::Torque => {
+            let end = name.strip_suffix(&format!("-{index}")).map_or(name.len(), str::len);
+            lexeme::part(&name, 0..end)
+        }
+        _ => name,
+    }
+}
+
+/// The value of `CLUSTER_TAG` in a list of variables. A comma within a value has a backslash before it.
+fn tag<'o>(list: &Cow<'o, str>) -> Option<Cow<'o, str>> {
+    const NAME: &str = "CLUSTER_TAG=";
+    let mut from = 0;
+    while let Some(at) = list.get(from..)?.find(NAME) {
+        let at = from + at;
+        let before = list.as_bytes().get(..at).unwrap_or_default();
+        let value = at + NAME.len();
+        let end = list.get(value..)?.find(',').map_or(list.len(), |comma| value + comma);
+        let begins = match before.split_last() {
+            None => true,
+            Some((b',', before)) => before.iter().rev().take_while(|b| **b == b'\\').count() % 2 == 0,
+            _ => false,
+        };
+        if begins && list.get(value..end).is_some_and(|text| text.parse::<Tag>().is_ok()) {
+            return Some(lexeme::part(list, value..end));
+        }
+        from = value;
+    }
+    None
+}

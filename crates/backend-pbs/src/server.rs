@@ -1,0 +1,184 @@
+//! Servers, queues and nodes: `qstat -B -f`, `qstat -Q -f`, `qmgr -c "list server"`, `pbsnodes -a`.
+
+use std::borrow::Cow;
+
+use cluster_core::MemSize;
+use cluster_core::dialect::{DialectError, Partition, Site};
+
+use crate::entry::{Entries, Kind};
+use crate::flavour::Flavour;
+use crate::lexeme;
+
+/// Gathers servers, queues and nodes.
+pub(crate) struct SiteEntries {
+    flavour: Flavour,
+    current: Option<Entry>,
+    site: Site,
+    /// An attribute that the other family's servers do not have.
+    foreign: bool,
+    seen: bool,
+    error: Option<DialectError>,
+}
+
+struct Entry {
+    kind: Kind,
+    partition: Partition,
+    enabled: Option<bool>,
+    started: Option<bool>,
+    state: String,
+    queue: String,
+    cores: Option<u32>,
+    mem: Option<MemSize>,
+}
+
+impl SiteEntries {
+    pub(crate) fn new(flavour: Flavour) -> Self {
+        Self { flavour, current: None, site: Site::default(), foreign: false, seen: false, error: None }
+    }
+
+    /// What was found; the error of an output without a single entry.
+    pub(crate) fn finish(self) -> Result<Site, DialectError> {
+        match self.error {
+            Some(error) if !self.seen => Err(error),
+            _ => Ok(self.site),
+        }
+    }
+
+    /// Whether this is a server of the other family.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
+    fn server(&mut self, name: &[u8], value: &str) {
+        let site = &mut self.site;
+        match name {
+            b"pbs_version" => site.version = Some(value.trim().to_owned()),
+            b"server_state" => site.up = Some(!value.contains("Down")),
+            b"max_array_size" | b"max_job_array_size" => site.max_array = lexeme::count(value),
+            b"job_history_enable" if self.flavour == Flavour::OpenPbs => {
+                site.accounting = Some(is_true(value));
+            }
+            b"default_queue" => {
+                let partition =
+                    Partition { name: value.trim().to_owned(), is_default: true, ..Partition::default() };
+                site.merge(Site { partitions: vec![partition], ..Site::default() });
+            }
+            // Each family counts something in it that the other has no state for.
+            b"state_count" => {
+                let theirs = if self.flavour == Flavour::OpenPbs { "Complete:" } else { "Begun:" };
+                self.foreign |= value.contains(theirs);
+            }
+            _ => {}
+        }
+    }
+
+    fn queue(entry: &mut Entry, group: &[u8], name: &[u8], value: &str) {
+        let partition = &mut entry.partition;
+        match (group, name) {
+            (b"", b"enabled") => entry.enabled = Some(is_true(value)),
+            (b"", b"started") => entry.started = Some(is_true(value)),
+            (b"resources_max", b"walltime") => partition.max_time = lexeme::walltime(value),
+            (b"resources_default", b"walltime") => partition.default_time = lexeme::walltime(value),
+            (b"resources_max", b"nodect") => partition.max_nodes = lexeme::count(value),
+            (b"resources_max", b"mem") => partition.max_mem_per_node = lexeme::size(value),
+            _ => {}
+        }
+    }
+
+    fn node(entry: &mut Entry, group: &[u8], name: &[u8], value: &str) {
+        match (group, name) {
+            (b"", b"state") => entry.state = value.to_owned(),
+            (b"", b"queue") => entry.queue = value.trim().to_owned(),
+            (b"" | b"resources_available", b"np" | b"ncpus") => entry.cores = lexeme::count(value),
+            (b"resources_available", b"mem") => entry.mem = lexeme::size(value),
+            (b"", b"status") => {
+                entry.mem = value
+                    .split(',')
+                    .find_map(|word| word.trim().strip_prefix("physmem="))
+                    .and_then(lexeme::size);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_true(value: &str) -> bool {
+    value.trim().eq_ignore_ascii_case("true")
+}
+
+impl<'o> Entries<'o> for SiteEntries {
+    fn begin(&mut self, kind: Kind, id: Cow<'o, str>) {
+        self.seen = true;
+        if kind == Kind::Server {
+            self.site.server = Some(id.clone().into_owned());
+            self.site.up = Some(true);
+            self.site.accounting = Some(false);
+            // Neither family asks whether a machine could ever run it: what OpenPBS has no nodes for waits.
+            self.site.refuses_over_limit = Some(self.flavour == Flavour::Torque);
+        }
+        self.current = Some(Entry {
+            kind,
+            partition: Partition { name: id.into_owned(), ..Partition::default() },
+            enabled: None,
+            started: None,
+            state: String::new(),
+            queue: String::new(),
+            cores: None,
+            mem: None,
+        });
+    }
+
+    fn wants(&self, _: &[u8], _: &[u8]) -> bool {
+        true
+    }
+
+    fn attribute(&mut self, group: &[u8], name: &[u8], value: Cow<'o, [u8]>) {
+        let value = lexeme::text(value);
+        match &mut self.current {
+            Some(Entry { kind: Kind::Server, .. }) if group.is_empty() => self.server(name, &value),
+            Some(entry @ Entry { kind: Kind::Queue, .. }) => Self::queue(entry, group, name, &value),
+            Some(entry @ Entry { kind: Kind::Node, .. }) => Self::node(entry, group, name, &value),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, _: &'o [u8]) {
+        let Some(entry) = self.current.take() else { return };
+        let Entry { kind, mut partition, .. } = entry;
+        match kind {
+            Kind::Queue => {
+                if let (Some(enabled), Some(started)) = (entry.enabled, entry.started) {
+                    partition.up = Some(enabled && started);
+                }
+                self.site.merge(Site { partitions: vec![partition], ..Site::default() });
+            }
+            // A node that belongs to one queue tells of that queue; the others serve all of them.
+            Kind::Node if !entry.queue.is_empty() => self.add_node(&entry.queue, entry.cores, entry.mem),
+            _ => {}
+        }
+    }
+
+    fn broken(&mut self, error: DialectError) {
+        self.current = None;
+        self.error.get_or_insert(error);
+    }
+}
+
+impl SiteEntries {
+    fn add_node(&mut self, queue: &str, cores: Option<u32>, mem: Option<MemSize>) {
+        let place = match self.site.partitions.iter().position(|known| known.name == queue) {
+            Some(place) => place,
+            None => {
+                self.site.partitions.push(Partition { name: queue.to_owned(), ..Partition::default() });
+                self.site.partitions.len() - 1
+            }
+        };
+        let Some(partition) = self.site.partitions.get_mut(place) else { return };
+        partition.nodes = Some(partition.nodes.unwrap_or(0).saturating_add(1));
+        if let Some(cores) = cores {
+            partition.cores = Some(partition.cores.unwrap_or(0).saturating_add(cores));
+            partition.cores_per_node = partition.cores_per_node.max(Some(cores));
+        }
+        partition.mem_per_node = partition.mem_per_node.max(mem);
+    }
+}

@@ -1,0 +1,35 @@
+//! The letters of `job_state` in our words.
+
+use cluster_core::JobState;
+
+use crate::flavour::Flavour;
+
+/// What a letter means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// Alive, in this state; `true`: it may never go on by itself.
+    Alive(JobState, bool),
+    /// Over.
+    Ended,
+}
+
+/// The meaning of `job_state`, with `Hold_Types` for the held.
+///
+/// OpenPBS has Q R H W E S B X F and T M U, Torque Q R H W E C S T. A job that ended is still E while its
+/// files are delivered, with its exit status already there: it is over at F, X or C.
+pub(crate) fn meaning(flavour: Flavour, letter: &str, holds: &str) -> Meaning {
+    match (flavour, letter) {
+        (Flavour::OpenPbs, "F" | "X") | (Flavour::Torque, "C") => Meaning::Ended,
+        // On its way to another queue, or waiting for its date.
+        (_, "Q" | "W" | "T") => Meaning::Alive(JobState::Queued, false),
+        // `s` is the server's own hold: a dependency. Only a user's or an operator's is a hold to us.
+        (_, "H") if holds.contains('s') && !holds.contains(['u', 'o', 'p']) => {
+            Meaning::Alive(JobState::Queued, false)
+        }
+        (_, "H") => Meaning::Alive(JobState::Held, false),
+        (_, "R" | "E") | (Flavour::OpenPbs, "B") => Meaning::Alive(JobState::Running, false),
+        (_, "S") | (Flavour::OpenPbs, "U") => Meaning::Alive(JobState::Suspended, true),
+        // Moved to another server (M) is unknown to this one.
+        _ => Meaning::Alive(JobState::Unknown, true),
+    }
+}
