@@ -139,7 +139,11 @@ impl FromStr for ForeignDependency {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let (kind, rest) = kind_and_rest(text);
         let id = rest.strip_prefix("remote:").filter(|id| is_remote_id(id)).ok_or_else(|| {
-            ParseError::new("dependency", text, "[KIND:]remote:ID with the scheduler's own id, like remote:4711")
+            ParseError::new(
+                "dependency",
+                text,
+                "[KIND:]remote:ID with the scheduler's own id, like remote:4711",
+            )
         })?;
         Ok(Self { kind, id: RemoteId(id.to_owned()) })
     }

@@ -70,7 +70,7 @@ pub enum SystemError {
         /// The command line.
         command: String,
         /// What the dialect makes of it.
-        source: DialectError,
+        source: Box<DialectError>,
     },
     /// The output was longer than what is kept, so it is not read.
     #[error("system {system}: {command} printed more than is read")]
@@ -137,11 +137,14 @@ impl SystemError {
             Self::TimedOut { .. } | Self::Stream { .. } | Self::Cut { .. } | Self::Odd { .. } => true,
             // A server that went away while it was spoken to may have taken the job; an answer that is not
             // understood may be an id.
-            Self::Answer { source, .. } => matches!(
-                source,
-                DialectError::Unreachable { .. } | DialectError::Syntax { .. } | DialectError::NotRead { .. }
+            _ => matches!(
+                self.dialect_error(),
+                Some(
+                    DialectError::Unreachable { .. }
+                        | DialectError::Syntax { .. }
+                        | DialectError::NotRead { .. }
+                )
             ),
-            _ => false,
         }
     }
 
@@ -153,30 +156,37 @@ impl SystemError {
             | Self::BackingOff { .. }
             | Self::Shared(_)
             | Self::Busy { .. } => true,
-            Self::Answer { source, .. } => matches!(
-                source,
-                DialectError::Unreachable { .. } | DialectError::Refused { kind: RefusalKind::TryAgain, .. }
+            _ => matches!(
+                self.dialect_error(),
+                Some(
+                    DialectError::Unreachable { .. }
+                        | DialectError::Refused { kind: RefusalKind::TryAgain, .. }
+                )
             ),
-            _ => false,
         }
     }
 
     /// To what the scheduler objects, where it refused.
     pub fn refusal(&self) -> Option<RefusalKind> {
-        match self {
-            Self::Answer { source: DialectError::Refused { kind, .. }, .. } => Some(*kind),
+        match self.dialect_error() {
+            Some(DialectError::Refused { kind, .. }) => Some(*kind),
             _ => None,
         }
+    }
+
+    /// What the dialect makes of the answer, where that is the error.
+    pub fn dialect_error(&self) -> Option<&DialectError> {
+        if let Self::Answer { source, .. } = self { Some(source) } else { None }
     }
 
     /// The exit code for it: 3 out of reach, 5 our own files, 6 refused.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Place(_) | Self::File { .. } => 5,
-            Self::Answer { source: DialectError::Cannot { .. }, .. } => 6,
-            _ => match self.refusal() {
-                Some(RefusalKind::TryAgain) | None => 3,
-                Some(_) => 6,
+            _ => match self.dialect_error() {
+                Some(DialectError::Refused { kind: RefusalKind::TryAgain, .. }) => 3,
+                Some(DialectError::Refused { .. } | DialectError::Cannot { .. }) => 6,
+                _ => 3,
             },
         }
     }

@@ -129,7 +129,7 @@ impl System {
         self.dialect.read(argv, output).map_err(|source| SystemError::Answer {
             system: self.name.clone(),
             command: command(),
-            source,
+            source: Box::new(source),
         })
     }
 
