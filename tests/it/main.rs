@@ -17,6 +17,7 @@ mod output;
 mod reading;
 mod retry;
 mod run;
+mod spawn;
 mod store;
 mod submit;
 mod tidy;
