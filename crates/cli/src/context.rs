@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use cluster_client::{Client, Lender, Settings};
+use cluster_client::{Client, Lender, Scheduling, Settings};
 use cluster_core::{ByteString, JobId, Selector};
 use cluster_jobsdb::Selection;
 use cluster_localqueue::capacity::Amount;
@@ -92,6 +92,12 @@ impl Context {
             launcher: Some(Box::new(move || runner_process::command(&launch))),
             user,
             terminal: terminal(),
+            systems: None,
+            scheduling: Scheduling {
+                lost_after: config.lost_after.and_then(cluster_core::Walltime::as_duration),
+                gate_wait: config.gate_wait,
+                submit_retries: config.submit_retries,
+            },
         });
         Ok(Self { env, config, cwd, root, client, start, foreground: None, common })
     }

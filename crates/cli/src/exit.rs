@@ -22,6 +22,7 @@ impl Exit {
     pub(crate) const OUT_OF_REACH: Self = Self(3);
     pub(crate) const TIMED_OUT: Self = Self(4);
     pub(crate) const STORE: Self = Self(5);
+    pub(crate) const UNCERTAIN: Self = Self(7);
     pub(crate) const BUG: Self = Self(70);
     pub(crate) const INTERRUPTED: Self = Self(130);
 }

@@ -1,8 +1,12 @@
 //! The life of jobs in one root, as a library: submit, act, watch, look, retry.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use cluster_core::dialect::Control;
 use cluster_core::{BatchId, ByteString, IndexSet, JobId, JobSpec, Selector, SubmissionNumber, Tag};
 use cluster_jobsdb::{BatchRow, OpenOptions, SelectContext, Selection, Store, StoreError};
 use cluster_localqueue::runner::protocol::{
@@ -13,13 +17,37 @@ use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, conne
 use crate::error::ClientError;
 use crate::layout::Layout;
 use crate::stage::Stage;
+use crate::system::System;
 use crate::watch::Watch;
+
+/// What the store calls the scheduler of local batches.
+pub const LOCAL: &str = "local";
 
 /// A request that met a dying runner is made so many times.
 const AGAIN: u32 = 10;
 
 /// How the process of a runner is started.
 pub type Launcher = Box<dyn Fn() -> io::Result<std::process::Command> + Send>;
+
+/// How a system is found by its name.
+pub type Systems = Box<dyn Fn(&str) -> Result<System, ClientError> + Send>;
+
+/// How jobs of schedulers are followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduling {
+    /// A job that is absent everywhere is lost after this time; `None`: it depends on the system.
+    pub lost_after: Option<Duration>,
+    /// A gate waits so long for a record; `None`: it depends on the file system.
+    pub gate_wait: Option<Duration>,
+    /// A submission that failed for a passing reason is tried again so often.
+    pub submit_retries: u32,
+}
+
+impl Default for Scheduling {
+    fn default() -> Self {
+        Self { lost_after: None, gate_wait: None, submit_retries: 5 }
+    }
+}
 
 /// Who works where. The client reads neither the environment nor `$HOME`: this is all it knows.
 pub struct Settings {
@@ -33,6 +61,10 @@ pub struct Settings {
     pub user: String,
     /// The terminal they come from.
     pub terminal: Option<String>,
+    /// The systems with a scheduler; `None`: there are none.
+    pub systems: Option<Systems>,
+    /// How their jobs are followed.
+    pub scheduling: Scheduling,
 }
 
 /// What goes with a spec into a submission.
@@ -73,17 +105,51 @@ pub struct Client {
     layout: Layout,
     settings: Settings,
     store: Option<Store>,
+    systems: HashMap<String, Arc<System>>,
 }
 
 impl Client {
     /// A client of one root. Nothing is opened or started yet.
     pub fn new(settings: Settings) -> Self {
-        Self { layout: Layout::new(&settings.root), settings, store: None }
+        Self { layout: Layout::new(&settings.root), settings, store: None, systems: HashMap::new() }
     }
 
     /// Where everything lies.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Whose jobs these are.
+    pub(crate) fn user(&self) -> String {
+        self.settings.user.clone()
+    }
+
+    /// The terminal they come from.
+    pub(crate) fn terminal(&self) -> Option<String> {
+        self.settings.terminal.clone()
+    }
+
+    /// How jobs of schedulers are followed.
+    pub(crate) fn scheduling(&self) -> &Scheduling {
+        &self.settings.scheduling
+    }
+
+    /// The system with this name, found once.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be used.
+    pub fn system(&mut self, name: &str) -> Result<Arc<System>, ClientError> {
+        if let Some(system) = self.systems.get(name) {
+            return Ok(Arc::clone(system));
+        }
+        let find = self.settings.systems.as_ref().ok_or_else(|| {
+            ClientError::Usage(format!(
+                "there is no system {name}: the configuration names none with a scheduler"
+            ))
+        })?;
+        let system = Arc::new(find(name)?);
+        self.systems.insert(name.to_owned(), Arc::clone(&system));
+        Ok(system)
     }
 
     /// Where the runner lives.
@@ -225,6 +291,41 @@ impl Client {
     /// # Errors
     /// Where the runner cannot be reached or the store fails.
     pub fn act(&mut self, action: Action, selected: &[Selection]) -> Result<u64, ClientError> {
+        let mut local = Vec::new();
+        let mut elsewhere: Vec<(String, Vec<Selection>)> = Vec::new();
+        for selection in selected {
+            let batch = self.batch(selection.batch)?;
+            if batch.scheduler == LOCAL {
+                local.push(selection.clone());
+                continue;
+            }
+            match elsewhere.iter_mut().find(|(system, _)| *system == batch.system) {
+                Some((_, selections)) => selections.push(selection.clone()),
+                None => elsewhere.push((batch.system, vec![selection.clone()])),
+            }
+        }
+        let mut count = 0;
+        for (name, selections) in elsewhere {
+            let control = match action {
+                Action::Cancel(_) => Control::Cancel,
+                Action::Hold => Control::Hold,
+                Action::Release => Control::Release,
+                _ => {
+                    return Err(ClientError::Usage(format!(
+                        "{name} orders its jobs itself: only jobs of the local queue can be given another priority"
+                    )));
+                }
+            };
+            let system = self.system(&name)?;
+            count += self.control(&system, control, &selections)?;
+        }
+        if !local.is_empty() {
+            count += self.act_locally(action, &local)?;
+        }
+        Ok(count)
+    }
+
+    fn act_locally(&mut self, action: Action, selected: &[Selection]) -> Result<u64, ClientError> {
         let targets: Vec<Target> =
             selected.iter().map(|selection| (selection.batch, selection.jobs.clone())).collect();
         match self.ask(&Request::Act { root: self.root(), action, targets })? {

@@ -11,7 +11,7 @@ use cluster_localqueue::runner::protocol::Action;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::output::{self, Output, Stream};
-use crate::watch::{Until, Waited};
+use crate::watch::{Waited, Waiting};
 
 /// Which jobs [`Client::jobs`] gives; the default is all.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +67,7 @@ impl Job {
     /// # Errors
     /// As [`Client::wait`].
     pub fn wait(&mut self, client: &mut Client, timeout: Option<Duration>) -> Result<Waited, ClientError> {
-        let waited = client.wait(&self.selection(), Until::All, timeout, None, |_, _| {})?;
+        let waited = client.wait(&self.selection(), Waiting { timeout, ..Waiting::ALL }, |_| {})?;
         self.refresh(client)?;
         Ok(waited)
     }

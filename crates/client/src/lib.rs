@@ -11,14 +11,15 @@ pub mod job_library;
 pub mod layout;
 pub mod local;
 pub mod output;
+pub mod scheduler;
 pub mod stage;
 pub mod system;
 pub mod tidy;
 pub mod watch;
 
-pub use client::{Client, Launcher, Lender, Settings, SubmitOptions};
+pub use client::{Client, Launcher, Lender, Scheduling, Settings, SubmitOptions, Systems};
 pub use error::ClientError;
 pub use job::{Filter, Job};
 pub use layout::Layout;
 pub use stage::Stage;
-pub use watch::{Until, Waited, Watch};
+pub use watch::{Look, Until, Waited, Waiting, Watch};

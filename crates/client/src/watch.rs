@@ -4,15 +4,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use cluster_core::{BatchId, JobState};
+use cluster_core::{BatchId, JobId, JobState};
 use cluster_jobsdb::Selection;
 use cluster_localqueue::runner::Connection;
 use cluster_localqueue::runner::protocol::Reply;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::client::{Client, Lender};
+use crate::client::{Client, LOCAL, Lender};
 use crate::error::ClientError;
 use crate::local::Owner;
+use crate::scheduler::{TICK, Ticker};
 
 /// A connection on which the runner says which batches changed. Its descriptor can be polled with others.
 #[derive(Debug)]
@@ -65,13 +66,42 @@ pub enum Until {
     Any,
 }
 
-/// What waiting came to.
+/// How jobs are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting<'a> {
+    /// Where to stop.
+    pub until: Until,
+    /// Not longer than this.
+    pub timeout: Option<Duration>,
+    /// The job in which we run, and which lends its cores meanwhile.
+    pub lend: Option<&'a Lender>,
+    /// Stops where a job has been suspended, or in a state that nobody knows, for so long.
+    pub uncertain: Option<Duration>,
+}
+
+impl Waiting<'_> {
+    /// Until all have ended, for as long as it takes.
+    pub const ALL: Self = Self { until: Until::All, timeout: None, lend: None, uncertain: None };
+}
+
+/// What somebody who waits is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look<'a> {
+    /// So many have ended, of so many.
+    Ended(u64, u64),
+    /// Something that a person should know.
+    Said(&'a str),
+}
+
+/// What waiting came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waited {
     /// It is reached.
     Done,
     /// The time was over first.
     TimedOut,
+    /// These jobs may never go on by themselves; with the scheduler's word for their state.
+    Uncertain(Vec<(JobId, String)>),
 }
 
 /// The states of jobs that have not ended.
@@ -116,23 +146,33 @@ impl Client {
     /// changed.
     ///
     /// # Errors
-    /// Where the store cannot be read or no runner can be started.
+    /// Where the store cannot be read or no runner can be started. A scheduler that does not answer is said,
+    /// and waited for.
     pub fn wait(
         &mut self,
         selected: &[Selection],
-        until: Until,
-        timeout: Option<Duration>,
-        lend: Option<&Lender>,
-        mut look: impl FnMut(u64, u64),
+        how: Waiting<'_>,
+        mut look: impl FnMut(Look<'_>),
     ) -> Result<Waited, ClientError> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let batches: Vec<_> = selected.iter().map(|selection| selection.batch).collect();
+        let deadline = how.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let (local, scheduled) = self.by_scheduler(selected.iter().map(|selection| selection.batch))?;
         let mut watch: Option<Watch> = None;
+        let mut ticker = self.ticker(&scheduled)?;
         loop {
+            if let Some(ticker) = &mut ticker {
+                ticker.tick(self, &scheduled, &mut |text| look(Look::Said(text)))?;
+            }
             let (ended, all) = self.progress(selected)?;
-            look(ended, all);
-            if ended == all || (until == Until::Any && ended > 0) {
+            look(Look::Ended(ended, all));
+            if ended == all || (how.until == Until::Any && ended > 0) {
                 return Ok(Waited::Done);
+            }
+            if let Some(limit) = how.uncertain {
+                let mut uncertain = self.uncertain(&scheduled, limit)?;
+                uncertain.retain(|(job, _)| selected.iter().any(|one| has(one, *job)));
+                if !uncertain.is_empty() {
+                    return Ok(Waited::Uncertain(uncertain));
+                }
             }
             let left = match deadline {
                 None => Duration::from_secs(3600),
@@ -141,12 +181,17 @@ impl Client {
             if left.is_zero() {
                 return Ok(Waited::TimedOut);
             }
+            let patience = if ticker.is_some() { left.min(TICK) } else { left };
+            if local.is_empty() {
+                std::thread::sleep(patience);
+                continue;
+            }
             match &mut watch {
                 // Looked before the watch stood: what ended in between is seen at the next look.
-                None => watch = Some(self.watch(&batches, lend)?),
+                None => watch = Some(self.watch(&local, how.lend)?),
                 Some(open) => {
-                    let elsewhere = self.is_elsewhere(&batches)?;
-                    let patience = if elsewhere { left.min(ELSEWHERE) } else { left };
+                    let elsewhere = self.is_elsewhere(&local)?;
+                    let patience = if elsewhere { patience.min(ELSEWHERE) } else { patience };
                     if open.news_within(patience).is_err() {
                         // The runner ended or was killed: the next one goes on with the jobs.
                         watch = None;
@@ -156,13 +201,46 @@ impl Client {
         }
     }
 
+    /// The batches of the local queue, and those of schedulers.
+    ///
+    /// # Errors
+    /// Where one is not there.
+    pub fn by_scheduler(
+        &mut self,
+        batches: impl IntoIterator<Item = BatchId>,
+    ) -> Result<(Vec<BatchId>, Vec<BatchId>), ClientError> {
+        let (mut local, mut scheduled) = (Vec::new(), Vec::new());
+        for batch in batches {
+            let to = if self.batch(batch)?.scheduler == LOCAL { &mut local } else { &mut scheduled };
+            to.push(batch);
+        }
+        Ok((local, scheduled))
+    }
+
+    /// What follows batches of schedulers; `None` where there are none.
+    ///
+    /// # Errors
+    /// Where one is not there.
+    pub fn ticker(&mut self, batches: &[BatchId]) -> Result<Option<Ticker>, ClientError> {
+        let mut poll: Option<Duration> = None;
+        for &batch in batches {
+            let name = self.batch(batch)?.system;
+            let of_system = match self.system(&name) {
+                Ok(system) => system.config().poll,
+                Err(_) => Duration::from_secs(10),
+            };
+            poll = Some(poll.map_or(of_system, |poll| poll.min(of_system)));
+        }
+        Ok(poll.map(Ticker::new))
+    }
+
     /// Waits until all jobs of these batches have ended.
     ///
     /// # Errors
     /// As [`Self::wait`].
     pub fn wait_all(&mut self, batches: &[BatchId]) -> Result<(), ClientError> {
         let selected: Vec<_> = batches.iter().map(|&batch| Selection { batch, jobs: None }).collect();
-        self.wait(&selected, Until::All, None, None, |_, _| {}).map(drop)
+        self.wait(&selected, Waiting::ALL, |_| {}).map(drop)
     }
 
     /// Whether some of these batches belong to another machine, or to a process that runs them itself: of
@@ -179,4 +257,8 @@ impl Client {
         }
         Ok(false)
     }
+}
+
+fn has(selection: &Selection, job: JobId) -> bool {
+    selection.batch == job.batch && selection.jobs.as_ref().is_none_or(|jobs| jobs.contains(job.index))
 }

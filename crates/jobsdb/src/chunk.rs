@@ -3,7 +3,7 @@
 use cluster_core::{
     BatchId, Cause, IndexSet, JobState, ParseError, RemoteId, SubmissionNumber, Tag, Timestamp,
 };
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 
 use crate::batch::{BatchRow, get, key};
 use crate::columns::{Columns, Packed, packed, together};
@@ -128,6 +128,11 @@ statements! {
          FROM json_each(?1)";
     CHUNK_JOBS = "SELECT jobs AS p FROM chunk WHERE batch = ?1 AND k = ?2 UNION ALL SELECT NULL LIMIT 1";
     CHUNK_TRIED = "UPDATE chunk SET tried = ?3, tries = tries + 1 WHERE batch = ?1 AND k = ?2";
+    CHUNK_UNTRIED = "UPDATE chunk SET tried = NULL WHERE batch = ?1 AND k = ?2";
+    // Each system once: as many steps as there are systems and open chunks.
+    OPEN_SYSTEMS =
+        "SELECT DISTINCT b.system FROM chunk c INDEXED BY chunk_open CROSS JOIN batch b ON b.id = c.batch \
+         WHERE c.over = 0 LIMIT -1";
     CHUNK_DOUBT = "UPDATE chunk SET doubt = ?3 WHERE batch = ?1 AND k = ?2";
     CHUNK_SENT = "UPDATE chunk SET remote = ?4, sent = ?3, doubt = NULL WHERE batch = ?1 AND k = ?2";
     CHUNK_OVER = "UPDATE chunk SET over = 1 WHERE batch = ?1 AND k = ?2";
@@ -163,6 +168,18 @@ impl Store {
         })
     }
 
+    /// The systems that have something to be followed.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn open_systems(&mut self) -> Result<Vec<String>, StoreError> {
+        self.read("list systems of", async |connection| {
+            let rows = sqlx::query(OPEN_SYSTEMS).fetch_all(connection).await?;
+            let names: Result<Vec<String>, sqlx::Error> = rows.iter().map(|row| row.try_get(0)).collect();
+            Ok(names?)
+        })
+    }
+
     /// The chunks with this id of a scheduler: schedulers of several systems may use the same.
     ///
     /// # Errors
@@ -186,6 +203,14 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         self.mark_chunk(batch, k, at, CHUNK_TRIED)
+    }
+
+    /// Records that the submit command was run and has not got through for certain: it counts as never tried.
+    ///
+    /// # Errors
+    /// As [`Self::mark_tried`].
+    pub fn mark_untried(&mut self, batch: BatchId, k: SubmissionNumber) -> Result<(), StoreError> {
+        self.mark_chunk(batch, k, Timestamp(0), CHUNK_UNTRIED)
     }
 
     /// Records that the submit command gave no answer: the scheduler may have accepted it.
@@ -218,7 +243,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write("record a submission in", async |connection| {
             let query = sqlx::query(sql).bind(key(batch)).bind(k);
-            let query = if sql == CHUNK_OVER { query } else { query.bind(at.0) };
+            let query = if [CHUNK_OVER, CHUNK_UNTRIED].contains(&sql) { query } else { query.bind(at.0) };
             let done = query.execute(connection).await?;
             if done.rows_affected() == 0 {
                 return Err(StoreError::UnknownSubmission { batch, k }.into());

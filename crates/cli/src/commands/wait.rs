@@ -1,7 +1,6 @@
 //! `cluster wait`: until jobs have ended.
 
-use cluster_client::Waited;
-use cluster_client::watch::Until;
+use cluster_client::{Look, Until, Waited, Waiting};
 use cluster_core::{JobState, Selector, Walltime};
 use cluster_jobsdb::Selection;
 
@@ -18,6 +17,9 @@ pub(crate) struct Args {
     /// Not longer than this; exit code 4 then
     #[arg(long, value_name = "TIME")]
     timeout: Option<Walltime>,
+    /// Stop with exit code 7 where a job stays suspended or in an unknown state for so long [default: 45m]
+    #[arg(long, value_name = "TIME")]
+    uncertain: Option<Walltime>,
     /// Batches or jobs
     #[arg(default_value = "last")]
     selectors: Vec<Selector>,
@@ -31,7 +33,13 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let until = if args.any { Until::Any } else { Until::All };
     let timeout = args.timeout.and_then(Walltime::as_duration);
     let lender = context.enclosing();
-    let waited = context.client.wait(&selected, until, timeout, lender.as_ref(), |_, _| {})?;
+    let uncertain = args.uncertain.unwrap_or(context.config.uncertain_limit).as_duration();
+    let how = Waiting { until, timeout, lend: lender.as_ref(), uncertain };
+    let quiet = context.common.quiet;
+    let waited = context.client.wait(&selected, how, |look| match look {
+        Look::Said(text) if !quiet => talk(&format!("cluster: {text}")),
+        _ => {}
+    })?;
     let (ended, all) = context.client.progress(&selected)?;
     if context.common.json {
         json(
@@ -43,6 +51,12 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             talk(&format!("cluster: {} of {all} jobs have not ended", all - ended));
         }
         return Ok(Exit::TIMED_OUT);
+    }
+    if let Waited::Uncertain(jobs) = &waited {
+        for (job, state) in jobs {
+            talk(&format!("cluster: job {job} may never go on by itself: {state}"));
+        }
+        return Ok(Exit::UNCERTAIN);
     }
     Ok(if any_failed(&mut context, &selected)? { Exit::JOB_FAILED } else { Exit::GOOD })
 }

@@ -119,6 +119,28 @@ impl DiskSubmission {
         }
     }
 
+    /// Writes the words of all jobs: on the node of a scheduler there is nothing of ours that could.
+    ///
+    /// # Errors
+    /// Where the inputs cannot be read or the files not be written.
+    pub(crate) fn write_all_words(&self) -> io::Result<()> {
+        (0..=shard(self.spec.count.saturating_sub(1))).try_for_each(|shard| self.write_words(shard))
+    }
+
+    fn write_words(&self, shard: u32) -> io::Result<()> {
+        let words_dir = self.settings.dir.join("cmd");
+        let path = words_dir.join(format!("{shard}.sh"));
+        if path.exists() {
+            return Ok(());
+        }
+        make_private_dir(&words_dir)?;
+        let first = shard * JOBS_PER_SHARD;
+        let last = first.saturating_add(JOBS_PER_SHARD).min(self.spec.count);
+        let jobs =
+            (first..last).map(|index| Ok((index, self.argv(index)?))).collect::<io::Result<Vec<_>>>()?;
+        write_new(&path, &words_file(jobs.iter().map(|(index, words)| (*index, words))))
+    }
+
     /// The inputs of one job, as `map` was given them; none where there were none.
     ///
     /// # Errors
@@ -143,16 +165,7 @@ impl Submission for DiskSubmission {
         if *prepared == Some(shard) {
             return Ok(());
         }
-        let words_dir = self.settings.dir.join("cmd");
-        let path = words_dir.join(format!("{shard}.sh"));
-        if !path.exists() {
-            make_private_dir(&words_dir)?;
-            let first = shard * JOBS_PER_SHARD;
-            let last = first.saturating_add(JOBS_PER_SHARD).min(self.spec.count);
-            let jobs =
-                (first..last).map(|index| Ok((index, self.argv(index)?))).collect::<io::Result<Vec<_>>>()?;
-            write_new(&path, &words_file(jobs.iter().map(|(index, words)| (*index, words))))?;
-        }
+        self.write_words(shard)?;
         make_private_dir(&self.settings.dir.join(shard.to_string()))?;
         *prepared = Some(shard);
         Ok(())

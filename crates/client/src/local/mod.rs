@@ -14,6 +14,7 @@ use cluster_jobsdb::{OpenOptions, Store};
 use cluster_localqueue::runner::{OpenedRoot, RootOpener, StoreFailure};
 
 pub use files::DiskSubmission;
+pub(crate) use files::{write_new, write_private};
 pub use owner::Owner;
 pub use root_store::LocalStore;
 

@@ -102,8 +102,8 @@ pub trait Dialect: Send + Sync {
     /// The command line that asks for all jobs in the queue, of somebody or of all.
     fn query(&self, whose: Whose<'_>) -> Invocation;
 
-    /// Command lines that ask the accounting for ended jobs, as few as possible. None: there is no
-    /// accounting apart from the queue.
+    /// Command lines that ask the accounting for ended jobs, as few as possible; without ids for all of the
+    /// user since then, to look for a tag. None: there is no accounting apart from the queue.
     fn accounting(&self, ids: &[RemoteId], user: &str, since: Timestamp) -> Vec<Invocation>;
 
     /// Command lines that cancel, hold or release jobs, as few as the scheduler survives.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::dependency::DependencyKind;
 use crate::ids::{RemoteId, Tag};
 use crate::indices::IndexSet;
@@ -52,7 +54,7 @@ pub struct SubmitRequest<'a> {
 }
 
 /// Something of the same scheduler to wait for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteDependency {
     /// Which end counts.
     pub kind: DependencyKind,

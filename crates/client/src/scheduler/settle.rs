@@ -1,0 +1,120 @@
+//! Submissions that were left open: cut off, in doubt, out of reach, or waiting for us.
+
+use cluster_core::dialect::Control;
+use cluster_core::{BatchId, Cause, IndexSet, JobState, Timestamp};
+use cluster_jobsdb::{ChunkRow, JobQuery, Selection, Unstarted};
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::layout::Layout;
+use crate::scheduler::depend::Resolved;
+use crate::scheduler::follow::Refreshed;
+use crate::scheduler::lock::SendLock;
+use crate::scheduler::send::{HandedOver, Sending, send};
+use crate::system::System;
+
+impl Client {
+    /// The right to send submissions of a batch; `None` where another process has it, or there are no files.
+    pub(crate) fn lock(&self, batch: BatchId) -> Option<SendLock> {
+        SendLock::take(&self.layout().batch(batch)).ok().flatten()
+    }
+
+    /// Brings a submission that has no id yet further, if nobody else is at it.
+    pub(crate) fn settle(
+        &mut self,
+        system: &System,
+        chunk: &ChunkRow,
+        report: &mut Refreshed,
+    ) -> Result<(), ClientError> {
+        let batch = chunk.batch;
+        let Some(_lock) = self.claim(chunk)? else { return Ok(()) };
+        let fresh = self.store()?.chunks(batch)?.into_iter().find(|one| one.k == chunk.k);
+        let Some(chunk) = fresh.filter(|chunk| chunk.remote.is_none() && !chunk.over) else { return Ok(()) };
+        let spec = self.spec(batch, chunk.k)?;
+        let plan = self.plan(system, &spec)?;
+        let handed = HandedOver::of(&chunk);
+        let mut chunk = chunk;
+        if chunk.tried.is_none() && self.all_cancelled(&chunk)? {
+            let end = "it was cancelled before it was sent";
+            self.store()?.mark_refused(batch, chunk.k, Cause::Cancelled, end, Timestamp::now())?;
+            report.changed = true;
+            return Ok(());
+        }
+        if handed.later && chunk.tried.is_none() {
+            match &plan.resolved {
+                Resolved::Later(_) => return Ok(()),
+                Resolved::Never(why) => {
+                    let cause = Cause::DependencyNeverSatisfied;
+                    self.store()?.mark_refused(batch, chunk.k, cause, why, Timestamp::now())?;
+                    report.told.push(format!("batch {batch} will not run: {why}"));
+                    report.changed = true;
+                    return Ok(());
+                }
+                // What is left to wait for is on this system by now: the scheduler and the gate see to it.
+                Resolved::Ready(waits) => {
+                    let handed = HandedOver { after: waits.remote.clone(), later: false, ..handed };
+                    chunk.depends = handed.to_text();
+                }
+            }
+        }
+        self.make_files(system, batch, &spec, &plan)?;
+        if chunk.tried.is_none() {
+            // Never sent, so it may be written anew: with the gate for what is left.
+            self.write_submission(system, &chunk, &spec, &plan, None)
+                .map_err(|e| ClientError::file("write to", self.layout().batch(batch), e))?;
+        }
+        let now = Timestamp::now();
+        self.store()?.set_unstarted(batch, Some(&chunk.jobs), &Unstarted::Submitting, now)?;
+        let layout = self.layout().clone();
+        let sending = send(self.store()?, &layout, system, &chunk, &spec, 0, &mut |_| ())?;
+        report.changed |=
+            !matches!(sending, Sending::Later(_) | Sending::OutOfReach(_) | Sending::Uncertain(_));
+        match sending {
+            Sending::Accepted(id) => {
+                report.told.push(format!("batch {batch} is {} {id}", system.name()));
+                self.cancel_late(system, &chunk)?;
+            }
+            Sending::Refused(error) => report.told.push(format!("batch {batch}: {error}")),
+            Sending::OutOfReach(error) | Sending::Uncertain(error) => {
+                report.trouble.push((system.name().to_owned(), error));
+            }
+            Sending::Later(_) | Sending::Never(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The lock of a batch, whose files may not have got their name yet.
+    fn claim(&self, chunk: &ChunkRow) -> Result<Option<SendLock>, ClientError> {
+        let (dir, stage) = (self.layout().batch(chunk.batch), first_stage(self.layout(), chunk));
+        let dir = if dir.is_dir() { dir } else { stage };
+        match SendLock::take(&dir) {
+            Ok(lock) => Ok(lock),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ClientError::file("lock", dir, error)),
+        }
+    }
+
+    /// A request that came while nobody knew whether there was anything to cancel.
+    fn cancel_late(&mut self, system: &System, chunk: &ChunkRow) -> Result<(), ClientError> {
+        let query = JobQuery { jobs: Some(chunk.jobs.clone()), limit: u32::MAX, ..JobQuery::default() };
+        let jobs = self.store()?.jobs(chunk.batch, &query)?;
+        let asked: IndexSet =
+            jobs.iter().filter(|job| job.cancel_requested.is_some()).map(|job| job.id.index).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        self.control(system, Control::Cancel, &[Selection { batch: chunk.batch, jobs: Some(asked) }])
+            .map(drop)
+    }
+
+    fn all_cancelled(&mut self, chunk: &ChunkRow) -> Result<bool, ClientError> {
+        let query = JobQuery { jobs: Some(chunk.jobs.clone()), limit: u32::MAX, ..JobQuery::default() };
+        let jobs = self.store()?.jobs(chunk.batch, &query)?;
+        Ok(jobs.iter().all(|job| job.cancel_requested.is_some() || job.state == JobState::Failed))
+    }
+}
+
+/// Where the files of a batch lie before it has its name: under the tag of its first submission.
+fn first_stage(layout: &Layout, chunk: &ChunkRow) -> std::path::PathBuf {
+    layout.stage(&chunk.tag)
+}

@@ -1,0 +1,141 @@
+//! Waiting for jobs of schedulers: a look at the shared snapshot at its pace, records in between.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use cluster_core::{BatchId, JobId, JobState, Timestamp};
+use cluster_jobsdb::JobQuery;
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::scheduler::conclude::{Known, conclude};
+use crate::scheduler::follow::Refresh;
+use crate::scheduler::record::Record;
+use crate::system::Pace;
+use crate::watch::LIVE;
+
+/// Records of the jobs that are waited for are looked at so often, where they are few.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// More jobs than these are followed by the queue alone.
+const FEW: u64 = 64;
+
+/// Follows some batches of schedulers, from tick to tick.
+#[derive(Debug)]
+pub struct Ticker {
+    pace: Pace,
+    next: Instant,
+    told: HashSet<String>,
+    troubled: bool,
+}
+
+impl Ticker {
+    /// The first tick looks at once.
+    pub fn new(poll: Duration) -> Self {
+        Self { pace: Pace::new(poll), next: Instant::now(), told: HashSet::new(), troubled: false }
+    }
+
+    /// Looks, if it is time, and says once what a person who waits should know.
+    ///
+    /// # Errors
+    /// Where the store or the files fail.
+    pub fn tick(
+        &mut self,
+        client: &mut Client,
+        batches: &[BatchId],
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(), ClientError> {
+        let hurry = client.take_records(batches)?;
+        let now = Instant::now();
+        if now < self.next && !hurry {
+            return Ok(());
+        }
+        let max_age = if hurry { TICK } else { self.pace.interval() };
+        let report = client.refresh(Refresh { batches: Some(batches), max_age, insist: false })?;
+        if report.changed {
+            self.pace.changed();
+        } else {
+            self.pace.unchanged();
+        }
+        self.next = Instant::now() + self.pace.interval().min(Duration::from_secs(60));
+        for (system, error) in &report.trouble {
+            // While it backs off the reason stays the same but for its seconds.
+            if !self.troubled {
+                say(&format!("{system} cannot be asked ({error}); the jobs go on, and so does this"));
+            }
+        }
+        if self.troubled && report.trouble.is_empty() {
+            say("it answers again");
+        }
+        self.troubled = !report.trouble.is_empty();
+        let stuck = report.stuck.iter().map(|(job, reason)| format!("job {job} waits: {reason}"));
+        for text in stuck.chain(report.told.iter().cloned()) {
+            if self.told.insert(text.clone()) {
+                say(&text);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    /// Takes in what the records of jobs say, where they are few: a success needs no scheduler. Whether one
+    /// ended in another way, so that the scheduler should be asked soon.
+    fn take_records(&mut self, batches: &[BatchId]) -> Result<bool, ClientError> {
+        let mut hurry = false;
+        for &batch in batches {
+            let row = self.batch(batch)?;
+            if row.is_finished() || row.unfinished() > FEW {
+                continue;
+            }
+            let Ok(system) = self.system(&row.system) else { continue };
+            let live = self.store()?.indices_in(batch, &LIVE)?;
+            let query = JobQuery { jobs: Some(live), limit: u32::MAX, ..JobQuery::default() };
+            let jobs = self.store()?.jobs(batch, &query)?;
+            let chunks = self.store()?.chunks(batch)?;
+            let layout = self.layout().clone();
+            let mut changes = Vec::new();
+            for job in &jobs {
+                let Some(chunk) = chunks.iter().find(|chunk| chunk.k == job.k && chunk.remote.is_some())
+                else {
+                    continue;
+                };
+                let Ok(record) = Record::read(&layout, job.id, job.k) else { continue };
+                let known = Known { system: &system, chunk, layout: &layout, job, record: &record };
+                if record.is_plain() || (record.is_over() && job.cancel_requested.is_some()) {
+                    changes.extend(conclude(&known, None));
+                } else if record.is_over() {
+                    hurry = true;
+                } else {
+                    changes.extend(known.begun());
+                }
+            }
+            self.store()?.apply(&changes)?;
+        }
+        Ok(hurry)
+    }
+
+    /// Jobs of these batches that have been suspended, or in a state that nobody knows, for longer than
+    /// `limit`, with the scheduler's word for it.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn uncertain(
+        &mut self,
+        batches: &[BatchId],
+        limit: Duration,
+    ) -> Result<Vec<(JobId, String)>, ClientError> {
+        let states = Some(vec![JobState::Suspended, JobState::Unknown]);
+        let now = Timestamp::now();
+        let mut found = Vec::new();
+        for &batch in batches {
+            let query = JobQuery { states: states.clone(), limit: 1_000, ..JobQuery::default() };
+            for job in self.store()?.jobs(batch, &query)? {
+                if now.since(job.changed) >= limit {
+                    found.push((job.id, job.reason.unwrap_or_else(|| job.state.to_string())));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
