@@ -34,6 +34,9 @@ pub(crate) fn end(flavour: Flavour, evidence: Evidence<'_>) -> End {
     }
 }
 
+/// 256 and SIGTERM.
+const QDEL: i64 = 271;
+
 fn open_pbs(evidence: Evidence<'_>) -> End {
     let Some(exit) = evidence.exit else {
         // Ended without an exit status: it never ran. The server deletes a job whose dependency cannot be
@@ -47,8 +50,13 @@ fn open_pbs(evidence: Evidence<'_>) -> End {
         open_pbs_code(exit).or_else(|| exceeded(evidence.comment))
     } else if let Some(cause) = exceeded(evidence.comment) {
         Some(cause)
-    } else if evidence.substate == Some(91) || evidence.comment.contains(" and terminated by ") {
-        // qdel: 271 where the signal met the first process, 143 where it met the script's command.
+    } else if evidence.substate == Some(91)
+        || evidence.comment.contains(" and terminated by ")
+        || exit == QDEL
+    {
+        // qdel: 271 where the signal met the first process, 143 where it met the script's command. Nobody
+        // but the node's daemon signals the first process; where the server restarted in between, the exit
+        // status alone tells it. A time limit has a code of its own.
         Some(Cause::Cancelled)
     } else {
         None

@@ -6,11 +6,12 @@ use cluster_core::dialect::{DialectError, Jobs, Reading, RefusalKind, Site};
 use cluster_core::host::Output;
 
 use crate::command::Typed;
+use crate::entry::Entries;
 use crate::flavour::Flavour;
 use crate::record::JobEntries;
 use crate::refusal::{self, Verdict};
 use crate::server::SiteEntries;
-use crate::{blocks, qstat_text, qstat_xml, qsub};
+use crate::{blocks, qstat_dsv, qstat_json, qstat_text, qstat_xml, qsub};
 
 /// Options of each command that take a value.
 fn with_value(flavour: Flavour) -> impl Fn(&str) -> &'static str {
@@ -90,19 +91,21 @@ fn qstat<'o>(
     }
     let full = typed.has('f');
     if typed.has('B') || typed.has('Q') {
-        let form = if typed.format.as_deref() == Some("json") { Form::Json } else { Form::Text };
-        return match full {
-            true => site(flavour, line, output, form),
-            false => Err(table(flavour, line)),
+        return match typed.form(Form::Text).filter(|_| full) {
+            Some(form) => site(flavour, line, output, form),
+            None => Err(table(flavour, line)),
         };
     }
-    let xml = flavour == Flavour::Torque && typed.has('x');
+    let form = match flavour {
+        Flavour::Torque if typed.has('x') => Some(Form::Xml),
+        _ => typed.form(Form::Text).filter(|_| full),
+    };
     let mut entries = JobEntries::new(flavour, "qstat", &output.stdout);
-    match typed.format.as_deref() {
-        _ if xml => qstat_xml::read("qstat", &output.stdout, &mut entries),
-        None | Some("default") if full => qstat_text::read("qstat", &output.stdout, &mut entries),
-        _ if verdict == Verdict::UnknownJobs && output.stdout.is_empty() => {}
-        _ => return Err(table(flavour, line)),
+    match form {
+        Some(form) => form.read("qstat", &output.stdout, &mut entries),
+        // Nothing was found, in whatever form.
+        None if verdict == Verdict::UnknownJobs && output.stdout.is_empty() => {}
+        None => return Err(table(flavour, line)),
     }
     jobs(flavour, typed, verdict, output, entries.finish())
 }
@@ -144,6 +147,14 @@ fn table(flavour: Flavour, line: &str) -> DialectError {
     }
 }
 
+fn node_table(flavour: Flavour, line: &str) -> DialectError {
+    let readable = match flavour {
+        Flavour::OpenPbs => "`pbsnodes -a`, also with `-F json` and `-F dsv`, is read",
+        Flavour::Torque => "`pbsnodes -a` and `pbsnodes -a -x` are read",
+    };
+    DialectError::NotRead { command: line.to_owned(), why: format!("a table for people; {readable}") }
+}
+
 /// `pbs_version = 23.06.06` (OpenPBS), `Version: 6.1.3` (Torque).
 fn version<'o>(flavour: Flavour, line: &str, output: &Output) -> Result<Reading<'o>, DialectError> {
     let word = match flavour {
@@ -163,13 +174,38 @@ fn version<'o>(flavour: Flavour, line: &str, output: &Output) -> Result<Reading<
     }
 }
 
-/// How an answer about servers, queues and nodes is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How an answer is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Form {
     Text,
     Json,
+    Dsv(String),
     Xml,
     Blocks,
+}
+
+impl Form {
+    fn read<'o>(&self, command: &str, output: &'o [u8], entries: &mut impl Entries<'o>) {
+        match self {
+            Self::Text => qstat_text::read(command, output, entries),
+            Self::Json => qstat_json::read(command, output, entries),
+            Self::Dsv(delimiter) => qstat_dsv::read(command, output, delimiter.as_bytes(), entries),
+            Self::Xml => qstat_xml::read(command, output, entries),
+            Self::Blocks => blocks::read(command, output, entries),
+        }
+    }
+}
+
+impl Typed {
+    /// The form that `-F` asks for; `default` without it.
+    fn form(&self, default: Form) -> Option<Form> {
+        match self.format.as_deref() {
+            None | Some("default") => Some(default),
+            Some("json") => Some(Form::Json),
+            Some("dsv") => Some(Form::Dsv(self.delimiter.clone().unwrap_or_else(|| "|".to_owned()))),
+            Some(_) => None,
+        }
+    }
 }
 
 fn site<'o>(
@@ -179,12 +215,7 @@ fn site<'o>(
     form: Form,
 ) -> Result<Reading<'o>, DialectError> {
     let mut entries = SiteEntries::new(flavour);
-    match form {
-        Form::Text => qstat_text::read(line, &output.stdout, &mut entries),
-        Form::Xml => qstat_xml::read(line, &output.stdout, &mut entries),
-        Form::Blocks => blocks::read(line, &output.stdout, &mut entries),
-        Form::Json => {}
-    }
+    form.read(line, &output.stdout, &mut entries);
     if entries.is_foreign() {
         return Err(DialectError::NotRead {
             command: line.to_owned(),
@@ -207,9 +238,12 @@ fn pbsnodes<'o>(
     if flavour == Flavour::Torque && typed.has('x') {
         return site(flavour, line, output, Form::Xml);
     }
-    // -l, -S, -L: tables.
-    if ['l', 'S', 'L', 'j'].into_iter().any(|letter| typed.has(letter)) || typed.format.is_some() {
-        return Err(table(flavour, line));
+    // -l, -S, -L: tables, and with -F the table's columns.
+    if ['l', 'S', 'L', 'j'].into_iter().any(|letter| typed.has(letter)) {
+        return Err(node_table(flavour, line));
     }
-    site(flavour, line, output, Form::Blocks)
+    match typed.form(Form::Blocks) {
+        Some(form) => site(flavour, line, output, form),
+        None => Err(node_table(flavour, line)),
+    }
 }

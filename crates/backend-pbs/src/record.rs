@@ -53,6 +53,8 @@ struct Record<'o> {
     nodes: Option<u32>,
     cores: Option<u32>,
     node_spec: Cow<'o, str>,
+    /// The output could not be copied to its place, whatever the exit status.
+    undelivered: bool,
     broken: bool,
 }
 
@@ -95,6 +97,7 @@ impl<'o> Entries<'o> for JobEntries<'o> {
                     | b"Exit_status"
                     | b"exit_status"
                     | b"substate"
+                    | b"Stageout_status"
                     | b"ctime"
                     | b"mtime"
                     | b"stime"
@@ -196,6 +199,7 @@ impl<'o> Record<'o> {
             (b"", b"obittime" | b"comp_time") => {
                 keep_some(&mut self.ended, lexeme::timestamp(&value), broken);
             }
+            (b"", b"Stageout_status") => self.undelivered = lexeme::integer(&value) == Some(0),
             (b"", b"history_timestamp") => self.history = lexeme::timestamp(&value),
             (b"", b"run_count" | b"start_count") => self.starts = lexeme::count(&value),
             (b"", b"Variable_List") => self.tag = tag(&value),
@@ -238,7 +242,13 @@ impl<'o> Record<'o> {
         // An element without a record of its own shows its array's attributes: the start and the exit status
         // are not its own then.
         let foreign = whole || (matches!(tasks, Tasks::One(_) | Tasks::Some(_)) && !self.own);
-        let meaning = state::meaning(flavour, &self.state, &self.holds);
+        let meaning = match state::meaning(flavour, &self.state, &self.holds) {
+            // The elements of a held array are printed as queued, with the array's hold.
+            Meaning::Alive(JobState::Queued, _) if foreign && state::is_held(&self.holds) => {
+                Meaning::Alive(JobState::Held, false)
+            }
+            meaning => meaning,
+        };
         let depends = waits_for(&self.depend);
         let mut row = Row {
             name: name(self.name, &tasks, flavour),
@@ -283,7 +293,10 @@ impl<'o> Record<'o> {
                 }
                 row.ended = self.ended.or(self.history).or(self.modified);
                 let end = exit_status::end(flavour, evidence);
-                if whole {
+                if whole && flavour == Flavour::Torque {
+                    // It says nothing at all of its elements.
+                    row.state = JobState::Unknown;
+                } else if whole {
                     // The array's exit status is that of the element that ended last, whatever the others
                     // did; only that none has run is told of all of them.
                     let failed = self.exit != Some(0) || self.substate == Some(93);
@@ -301,8 +314,14 @@ impl<'o> Record<'o> {
                 }
             }
         }
+        // What an array began at is no reason for an element of it to wait.
+        let reason = !(foreign && self.comment.starts_with("Job Array Began") && !whole);
         row.reason = match self.exit {
+            _ if !reason => Cow::Borrowed(""),
             Some(code) if code < 0 && self.comment.is_empty() => Cow::Owned(format!("exit status {code}")),
+            Some(_) if self.undelivered && !whole && row.state.is_end() => {
+                Cow::Owned(format!("{}; its files were not delivered", self.comment))
+            }
             _ if self.comment.is_empty() && depends && !row.state.is_end() => self.depend,
             _ => self.comment,
         };

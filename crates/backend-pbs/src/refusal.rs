@@ -108,6 +108,8 @@ pub(crate) fn verdict(output: &Output) -> Verdict {
         159 => Verdict::Refused(RefusalKind::NoPermission),
         162 | 255 | 111 if stderr.trim().is_empty() => Verdict::Unreachable,
         153 => Verdict::UnknownJobs,
+        // The command itself died of a signal: whether the server took the request is not known.
+        129..=152 => Verdict::Refused(RefusalKind::TryAgain),
         _ => Verdict::Refused(RefusalKind::Other),
     }
 }

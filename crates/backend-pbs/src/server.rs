@@ -25,7 +25,6 @@ struct Entry {
     partition: Partition,
     enabled: Option<bool>,
     started: Option<bool>,
-    state: String,
     queue: String,
     cores: Option<u32>,
     mem: Option<MemSize>,
@@ -87,7 +86,6 @@ impl SiteEntries {
 
     fn node(entry: &mut Entry, group: &[u8], name: &[u8], value: &str) {
         match (group, name) {
-            (b"", b"state") => entry.state = value.to_owned(),
             (b"", b"queue") => entry.queue = value.trim().to_owned(),
             (b"" | b"resources_available", b"np" | b"ncpus") => entry.cores = lexeme::count(value),
             (b"resources_available", b"mem") => entry.mem = lexeme::size(value),
@@ -121,7 +119,6 @@ impl<'o> Entries<'o> for SiteEntries {
             partition: Partition { name: id.into_owned(), ..Partition::default() },
             enabled: None,
             started: None,
-            state: String::new(),
             queue: String::new(),
             cores: None,
             mem: None,
@@ -144,17 +141,16 @@ impl<'o> Entries<'o> for SiteEntries {
 
     fn end(&mut self, _: &'o [u8]) {
         let Some(entry) = self.current.take() else { return };
-        let Entry { kind, mut partition, .. } = entry;
-        match kind {
+        match entry.kind {
             Kind::Queue => {
+                let mut partition = entry.partition;
                 if let (Some(enabled), Some(started)) = (entry.enabled, entry.started) {
                     partition.up = Some(enabled && started);
                 }
                 self.site.merge(Site { partitions: vec![partition], ..Site::default() });
             }
-            // A node that belongs to one queue tells of that queue; the others serve all of them.
-            Kind::Node if !entry.queue.is_empty() => self.add_node(&entry.queue, entry.cores, entry.mem),
-            _ => {}
+            Kind::Node => self.add_node(&entry),
+            Kind::Server | Kind::Job => {}
         }
     }
 
@@ -165,20 +161,24 @@ impl<'o> Entries<'o> for SiteEntries {
 }
 
 impl SiteEntries {
-    fn add_node(&mut self, queue: &str, cores: Option<u32>, mem: Option<MemSize>) {
-        let place = match self.site.partitions.iter().position(|known| known.name == queue) {
-            Some(place) => place,
-            None => {
-                self.site.partitions.push(Partition { name: queue.to_owned(), ..Partition::default() });
-                self.site.partitions.len() - 1
-            }
+    /// A node that belongs to one queue is counted there; the others serve all queues.
+    fn add_node(&mut self, entry: &Entry) {
+        let site = &mut self.site;
+        let (nodes, cores, cores_per_node, mem_per_node) = if entry.queue.is_empty() {
+            (&mut site.nodes, &mut site.cores, &mut site.cores_per_node, &mut site.mem_per_node)
+        } else {
+            let queue = Partition { name: entry.queue.clone(), ..Partition::default() };
+            site.merge(Site { partitions: vec![queue], ..Site::default() });
+            let Some(queue) = site.partitions.iter_mut().find(|known| known.name == entry.queue) else {
+                return;
+            };
+            (&mut queue.nodes, &mut queue.cores, &mut queue.cores_per_node, &mut queue.mem_per_node)
         };
-        let Some(partition) = self.site.partitions.get_mut(place) else { return };
-        partition.nodes = Some(partition.nodes.unwrap_or(0).saturating_add(1));
-        if let Some(cores) = cores {
-            partition.cores = Some(partition.cores.unwrap_or(0).saturating_add(cores));
-            partition.cores_per_node = partition.cores_per_node.max(Some(cores));
+        *nodes = Some(nodes.unwrap_or(0).saturating_add(1));
+        if let Some(more) = entry.cores {
+            *cores = Some(cores.unwrap_or(0).saturating_add(more));
+            *cores_per_node = (*cores_per_node).max(Some(more));
         }
-        partition.mem_per_node = partition.mem_per_node.max(mem);
+        *mem_per_node = (*mem_per_node).max(entry.mem);
     }
 }

@@ -22,14 +22,16 @@ pub(crate) fn meaning(flavour: Flavour, letter: &str, holds: &str) -> Meaning {
         (Flavour::OpenPbs, "F" | "X") | (Flavour::Torque, "C") => Meaning::Ended,
         // On its way to another queue, or waiting for its date.
         (_, "Q" | "W" | "T") => Meaning::Alive(JobState::Queued, false),
-        // `s` is the server's own hold: a dependency. Only a user's or an operator's is a hold to us.
-        (_, "H") if holds.contains('s') && !holds.contains(['u', 'o', 'p']) => {
-            Meaning::Alive(JobState::Queued, false)
-        }
+        (_, "H") if holds.contains('s') && !is_held(holds) => Meaning::Alive(JobState::Queued, false),
         (_, "H") => Meaning::Alive(JobState::Held, false),
         (_, "R" | "E") | (Flavour::OpenPbs, "B") => Meaning::Alive(JobState::Running, false),
         (_, "S") | (Flavour::OpenPbs, "U") => Meaning::Alive(JobState::Suspended, true),
         // Moved to another server (M) is unknown to this one.
         _ => Meaning::Alive(JobState::Unknown, true),
     }
+}
+
+/// Whether `Hold_Types` has a user's or an operator's hold. `s` is the server's own: a dependency.
+pub(crate) fn is_held(holds: &str) -> bool {
+    holds.contains(['u', 'o', 'p'])
 }

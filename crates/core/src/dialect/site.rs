@@ -29,6 +29,18 @@ pub struct Site {
     /// Parallel environments (SGE).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parallel_environments: Vec<String>,
+    /// Its nodes that belong to no partition in particular (PBS): they serve all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u32>,
+    /// The cores of these nodes together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+    /// The most cores of one of these nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores_per_node: Option<u32>,
+    /// The most memory of one of these nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mem_per_node: Option<MemSize>,
     /// Its partitions or queues.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<Partition>,
@@ -80,6 +92,10 @@ impl Site {
         fill(&mut self.max_array, max_array);
         fill(&mut self.accounting, accounting);
         fill(&mut self.refuses_over_limit, refuses_over_limit);
+        fill(&mut self.nodes, other.nodes);
+        fill(&mut self.cores, other.cores);
+        fill(&mut self.cores_per_node, other.cores_per_node);
+        fill(&mut self.mem_per_node, other.mem_per_node);
         for name in other.parallel_environments {
             if !self.parallel_environments.contains(&name) {
                 self.parallel_environments.push(name);

@@ -1,0 +1,235 @@
+//! Just enough JSON for `-F json`, over bytes.
+//!
+//! A JSON library would refuse what OpenPBS prints: a byte of a variable that is no UTF-8, and numbers that
+//! no number type holds. Here a value stays the bytes that were printed, names may come twice, a broken
+//! record costs itself alone, and each record is known as a piece of the output.
+
+use std::borrow::Cow;
+
+/// Something that is not there: where, and what it should have been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expected(pub(crate) usize, pub(crate) &'static str);
+
+/// Reads along a text.
+pub(crate) struct Json<'o> {
+    text: &'o [u8],
+    pub(crate) at: usize,
+}
+
+impl<'o> Json<'o> {
+    pub(crate) fn new(text: &'o [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    fn rest(&self) -> &'o [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// The next byte that is no blank; 0 at the end.
+    pub(crate) fn peek(&mut self) -> u8 {
+        let blanks = self.rest().iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count();
+        self.at += blanks;
+        self.rest().first().copied().unwrap_or(0)
+    }
+
+    /// Steps over `byte`, where it is the next one.
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
+        let there = self.peek() == byte && self.at < self.text.len();
+        self.at += usize::from(there);
+        there
+    }
+
+    /// Steps over `byte`.
+    pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Expected> {
+        if self.take(byte) { Ok(()) } else { Err(Expected(self.at, what)) }
+    }
+
+    /// A string, between its quotes, and whether it has escapes.
+    pub(crate) fn string(&mut self) -> Result<(&'o [u8], bool), Expected> {
+        self.expect(b'"', "a string")?;
+        let start = self.at;
+        let mut escapes = false;
+        loop {
+            let plain = self.rest().iter().position(|b| matches!(b, b'"' | b'\\'));
+            match plain.map(|plain| (plain, self.rest().get(plain))) {
+                Some((plain, Some(b'"'))) => {
+                    let string = self.rest();
+                    self.at += plain + 1;
+                    let before = self.text.get(start..self.at - 1).unwrap_or(string);
+                    return Ok((before, escapes));
+                }
+                Some((plain, _)) => {
+                    escapes = true;
+                    self.at += plain + 2;
+                }
+                None => return Err(Expected(start - 1, "a string with an end")),
+            }
+        }
+    }
+
+    /// A key and its colon.
+    pub(crate) fn key(&mut self) -> Result<&'o [u8], Expected> {
+        let (key, _) = self.string()?;
+        self.expect(b':', "`:`")?;
+        Ok(key)
+    }
+
+    /// A string without its escapes, or a number or word as it was written; `None` for null.
+    pub(crate) fn scalar(&mut self) -> Result<Option<Cow<'o, [u8]>>, Expected> {
+        if self.peek() == b'"' {
+            let (string, escapes) = self.string()?;
+            return Ok(Some(if escapes { Cow::Owned(unescape(string)) } else { Cow::Borrowed(string) }));
+        }
+        let word = self.word();
+        match word {
+            b"" => Err(Expected(self.at, "a value")),
+            b"null" => Ok(None),
+            word => Ok(Some(Cow::Borrowed(word))),
+        }
+    }
+
+    fn word(&mut self) -> &'o [u8] {
+        let rest = self.rest();
+        let ends =
+            |b: &u8| matches!(b, b',' | b'}' | b']' | b'{' | b'[' | b'"' | b':') || b.is_ascii_whitespace();
+        let end = rest.iter().position(ends).unwrap_or(rest.len());
+        self.at += end;
+        rest.get(..end).unwrap_or_default()
+    }
+
+    /// Steps over a value of any depth.
+    pub(crate) fn skip(&mut self) -> Result<(), Expected> {
+        let mut depth = 0_usize;
+        loop {
+            match self.peek() {
+                b'"' => drop(self.string()?),
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                    continue;
+                }
+                b'}' | b']' if depth > 0 => {
+                    depth -= 1;
+                    self.at += 1;
+                }
+                b',' | b':' if depth > 0 => {
+                    self.at += 1;
+                    continue;
+                }
+                _ if self.word().is_empty() => return Err(Expected(self.at, "a value")),
+                _ => {}
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// After a member of an object: whether another one follows, or the object is over.
+    pub(crate) fn more(&mut self) -> Result<bool, Expected> {
+        if self.take(b',') {
+            return Ok(true);
+        }
+        self.expect(b'}', "`,` or `}`").map(|()| false)
+    }
+}
+
+/// The text of a string with escapes; what is no escape stays as it is.
+fn unescape(string: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(string.len());
+    let mut rest = string;
+    while let Some(at) = rest.iter().position(|b| *b == b'\\') {
+        plain.extend_from_slice(rest.get(..at).unwrap_or_default());
+        let code = rest.get(at + 1).copied().unwrap_or(b'\\');
+        rest = rest.get(at + 2..).unwrap_or_default();
+        match code {
+            b'n' => plain.push(b'\n'),
+            b't' => plain.push(b'\t'),
+            b'r' => plain.push(b'\r'),
+            b'b' => plain.push(8),
+            b'f' => plain.push(12),
+            b'u' => match unicode(rest) {
+                Some((c, length)) => {
+                    plain.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                    rest = rest.get(length..).unwrap_or_default();
+                }
+                None => plain.extend_from_slice(b"\\u"),
+            },
+            other => plain.push(other),
+        }
+    }
+    plain.extend_from_slice(rest);
+    plain
+}
+
+/// The character of `XXXX`, or of two halves, and how many bytes it took.
+fn unicode(text: &[u8]) -> Option<(char, usize)> {
+    let hex = |from: usize| {
+        let digits = std::str::from_utf8(text.get(from..from + 4)?).ok()?;
+        digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+    };
+    let first = hex(0)?;
+    if !(0xd800..0xdc00).contains(&first) {
+        return Some((char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 4));
+    }
+    let second = (text.get(4..6) == Some(b"\\u")).then(|| hex(6)).flatten();
+    match second.filter(|second| (0xdc00..0xe000).contains(second)) {
+        Some(second) => {
+            let both = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            Some((char::from_u32(both).unwrap_or(char::REPLACEMENT_CHARACTER), 10))
+        }
+        None => Some((char::REPLACEMENT_CHARACTER, 4)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn strings_lose_their_escapes() {
+        for (text, want) in [
+            (r#""a\"b\\c\/d""#, "a\"b\\c/d"),
+            (r#""\n\t\u0041\u00e9""#, "\n\tAé"),
+            (r#""\ud83d\ude00""#, "😀"),
+            (r#""\ud83d!""#, "\u{fffd}!"),
+            (r#""\uZZ""#, "\\uZZ"),
+        ] {
+            let value = Json::new(text.as_bytes()).scalar().unwrap().unwrap();
+            assert_eq!(std::str::from_utf8(&value).unwrap(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_stay_as_they_are_written() {
+        let mut json = Json::new(b" 1e999 , 12345678901234567890,007,null,-27}");
+        let mut seen = Vec::new();
+        loop {
+            seen.push(json.scalar().unwrap().map(|value| String::from_utf8(value.into_owned()).unwrap()));
+            if !json.take(b',') {
+                break;
+            }
+        }
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(seen, [some("1e999"), some("12345678901234567890"), some("007"), None, some("-27")]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_serde_writes_is_read_back(text in "\\PC*") {
+            let written = serde_json::to_string(&text).unwrap();
+            let value = Json::new(written.as_bytes()).scalar().unwrap().unwrap();
+            prop_assert_eq!(&*value, text.as_bytes());
+        }
+
+        #[test]
+        fn no_text_panics(text in proptest::collection::vec(
+            proptest::sample::select(&b"{}[]\":,\\u0 \nan\xff"[..]), 0..40))
+        {
+            let _ = Json::new(&text).skip();
+            let _ = Json::new(&text).scalar();
+        }
+    }
+}
