@@ -49,7 +49,7 @@ impl Fifo {
         let mut line = Vec::new();
         loop {
             let mut fds = [PollFd::new(&self.both, PollFlags::IN)];
-            let ready = poll(&mut fds, Some(&Timespec { tv_sec: 60, tv_nsec: 0 })).unwrap();
+            let ready = poll(&mut fds, Some(&Timespec { tv_sec: 120, tv_nsec: 0 })).unwrap();
             assert!(ready > 0, "nobody says anything by {}", self.path.display());
             let mut byte = [0];
             (&self.both).read_exact(&mut byte).unwrap();

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 /// What takes longer than this never comes.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Looks until `condition` holds.
 ///
 /// # Panics
-/// Where it does not within a minute.
+/// Where it does not in time.
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     wait_some(what, || condition().then_some(()));
 }
@@ -17,7 +17,7 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 /// Looks until there is something.
 ///
 /// # Panics
-/// Where there is nothing within a minute.
+/// Where there is nothing in time.
 pub fn wait_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
     loop {

@@ -19,6 +19,7 @@ use crate::wait::{wait_for, wait_some};
 #[derive(Debug)]
 pub struct World {
     dir: TempDir,
+    variables: Vec<(OsString, OsString)>,
     _guard: Guard,
 }
 
@@ -38,12 +39,17 @@ impl World {
     pub fn with_config(yaml: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("cluster-it-").tempdir().unwrap();
         let guard = Guard::new(dir.path());
-        let world = Self { dir, _guard: guard };
+        let world = Self { dir, variables: Vec::new(), _guard: guard };
         for part in ["home", "config/cluster", "data", "state", "cache", "work"] {
             fs::create_dir_all(world.path(part)).unwrap();
         }
         fs::write(world.path("config/cluster/config.yaml"), yaml).unwrap();
         world
+    }
+
+    /// Adds to the environment of every command, or puts other values in.
+    pub(crate) fn add_variables(&mut self, variables: Vec<(OsString, OsString)>) {
+        self.variables.extend(variables);
     }
 
     /// A path in this world.
@@ -99,7 +105,8 @@ impl World {
             ("CLUSTER_ROOT", self.root()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into()),
         ];
-        own.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+        let own = own.into_iter().map(|(name, value)| (name.into(), value.into()));
+        own.chain(self.variables.iter().cloned()).collect()
     }
 
     /// Any program, in this environment.

@@ -7,6 +7,7 @@ mod bench;
 mod deps;
 mod dist;
 mod integration;
+mod mock;
 mod reference;
 mod scheduler;
 mod test;
@@ -32,6 +33,10 @@ cargo xtask COMMAND
   bench local [--quick] [--only ROW]... [--json FILE] [--doc FILE]
                         speed and size against the limit of the machine and against other tools
   integration faults    the long form of the fault tests
+  integration slurm|pbs|torque|sge [--real] [TEST]...
+                        the conformance suite on a mock, or on a real Slurm or Grid Engine
+  mock slurm|pbs|torque|sge -- COMMAND...
+                        a command with a mock scheduler, of a state of its own, first on PATH
   scheduler up|down|status slurm|sge [--limits all|no] [--purge]
                         a real Slurm or Grid Engine on this machine, by root from Debian's packages, in
                         target/schedulers or $CLUSTER_SCHED_DIR
@@ -39,8 +44,15 @@ cargo xtask COMMAND
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    match run(&words) {
-        Ok(()) => ExitCode::SUCCESS,
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["mock", kind, "--", command @ ..] => {
+            Workspace::find().and_then(|workspace| mock::run(&workspace, kind, command))
+        }
+        words => run(words).map(|()| ExitCode::SUCCESS),
+    };
+    match result {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
@@ -48,10 +60,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(words: &[String]) -> anyhow::Result<()> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+fn run(words: &[&str]) -> anyhow::Result<()> {
     let workspace = || Workspace::find();
-    match words.as_slice() {
+    match words {
         [] | ["help" | "--help" | "-h", ..] => {
             print!("{HELP}");
             Ok(())
@@ -68,8 +79,7 @@ fn run(words: &[String]) -> anyhow::Result<()> {
         ["dist"] => dist::run(&workspace()?).map(drop),
         ["bench", "local", options @ ..] => bench::run(&workspace()?, &bench::Options::parse(options)?),
         ["scheduler", words @ ..] => scheduler::command(&workspace()?, words),
-        ["integration", "faults"] => integration::faults(&workspace()?),
-        ["integration", other, ..] => bail!("there is no integration suite {other:?}: there is `faults`"),
+        ["integration", words @ ..] => integration::command(&workspace()?, words),
         _ => bail!("unknown command: {}\n\n{HELP}", words.join(" ")),
     }
 }

@@ -112,7 +112,8 @@ fn tests(workspace: &Workspace) -> anyhow::Result<Outcome> {
         cargo(&["build", "--workspace", "--all-targets", "--all-features"]).current_dir(&workspace.root),
     )?;
     let mut command = if installed("cargo-nextest") {
-        cargo(&["nextest", "run", "--workspace", "--all-features"])
+        // The conformance suite is run by itself, once for each scheduler.
+        cargo(&["nextest", "run", "--workspace", "--all-features", "-E", "not binary(conformance)"])
     } else {
         println!("cargo-nextest is not installed: cargo test does the same, a little slower");
         cargo(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--no-fail-fast"])

@@ -131,6 +131,15 @@ pub(crate) fn down(workspace: &Workspace, kind: Kind, purge: bool) -> anyhow::Re
     Ok(())
 }
 
+/// Whether anything of it runs.
+pub(crate) fn is_up(workspace: &Workspace, kind: Kind) -> anyhow::Result<bool> {
+    let place = Place::of(workspace, kind)?;
+    Ok(match kind {
+        Kind::Slurm => Slurm::new(place, Limits::All)?.is_up(),
+        Kind::Sge => Sge::new(place)?.is_up(),
+    })
+}
+
 /// What runs of it, a line each; whether all of it does.
 pub(crate) fn status(workspace: &Workspace, kind: Kind) -> anyhow::Result<bool> {
     let place = Place::of(workspace, kind)?;

@@ -204,6 +204,11 @@ impl Sge {
         Ok(())
     }
 
+    /// Whether its qmaster runs.
+    pub(crate) fn is_up(&self) -> bool {
+        self.qmaster().is_up()
+    }
+
     /// Prints what runs; whether all does.
     pub(crate) fn status(&self) -> anyhow::Result<bool> {
         let daemons = [self.qmaster(), self.execd()];

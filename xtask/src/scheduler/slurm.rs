@@ -210,6 +210,11 @@ impl Slurm {
             && environment().split(|&byte| byte == 0).any(|pair| pair == ours.as_bytes())
     }
 
+    /// Whether its controller runs.
+    pub(crate) fn is_up(&self) -> bool {
+        self.controller().is_up()
+    }
+
     /// Prints what runs; whether all does.
     pub(crate) fn status(&self) -> anyhow::Result<bool> {
         let daemons = self.daemons();

@@ -1,10 +1,10 @@
-//! `cargo xtask integration`: suites that take too long for every change.
+//! The fault tests in their long form.
 
 use crate::tool::{self, cargo, installed};
 use crate::workspace::Workspace;
 
-/// The fault tests in their long form, the ignored ones too.
-pub(crate) fn faults(workspace: &Workspace) -> anyhow::Result<()> {
+/// All of them, the ignored ones too.
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let build = ["build", "--workspace", "--all-targets", "--all-features"];
     tool::run(cargo(&build).current_dir(&workspace.root))?;
     let mut command = if installed("cargo-nextest") {

@@ -1,0 +1,80 @@
+//! The client is killed at the worst moments.
+
+use cluster_tests::{Site, wait_for};
+
+fn marking(site: &Site) -> String {
+    format!("echo x >> '{}'", site.path("ran").display())
+}
+
+fn lines(site: &Site) -> usize {
+    std::fs::read_to_string(site.path("ran")).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn killed_after_the_scheduler_took_the_job() {
+    let site = Site::new();
+    let (said, never) = (site.fifo("said"), site.fifo("never"));
+    // The command does its work and then tells nobody.
+    let text = format!("\"$REAL\" \"$@\" > '{}'\n{}", site.path("answer").display(), never.wait_text());
+    site.wrap(site.kind().submit(), &text);
+    let submit = site.start(["submit", "--sh", &format!("{}; {}", marking(&site), said.say_text("up"))]);
+    said.hear();
+    submit.signal(9);
+    let _ = submit.end();
+    site.unwrap_command(site.kind().submit());
+    let calls = site.counted(site.kind().submit());
+    site.cluster(["wait", "last"]).good();
+    let job = site.job("last");
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let answer = std::fs::read_to_string(site.path("answer")).unwrap();
+    let number = Site::number(job["remote_id"].as_str().unwrap()).to_string();
+    assert!(answer.contains(&number), "{answer} {job}");
+    assert_eq!((calls.count(), lines(&site)), (0, 1));
+    never.let_go(1);
+}
+
+#[test]
+fn killed_after_it_took_a_job_that_still_waits() {
+    let site = Site::new();
+    let (never, answer) = (site.fifo("never"), site.path("answer"));
+    let text = format!("\"$REAL\" \"$@\" > '{}'\n{}", answer.display(), never.wait_text());
+    site.wrap(site.kind().submit(), &text);
+    let submit = site.start(["map", "--detach", "--hold", "--range", "0-3", "--sh", &marking(&site)]);
+    wait_for("the scheduler has it", || std::fs::metadata(&answer).is_ok_and(|meta| meta.len() > 0));
+    submit.signal(9);
+    let _ = submit.end();
+    site.unwrap_command(site.kind().submit());
+    let calls = site.counted(site.kind().submit());
+    site.cluster(["release", "last"]).good();
+    site.cluster(["wait", "last"]).good();
+    assert_eq!((calls.count(), lines(&site)), (0, 4));
+    never.let_go(1);
+}
+
+#[test]
+fn killed_while_it_waits() {
+    let site = Site::new();
+    let (said, gate) = (site.fifo("said"), site.fifo("gate"));
+    let text = format!("{}; {}; exit 6", said.say_text("up"), gate.wait_text());
+    let run = site.start(["run", "--sh", &text]);
+    said.hear();
+    run.signal(9);
+    assert_eq!(run.end().code, 137);
+    gate.let_go(1);
+    site.cluster(["wait", "last"]).code(1);
+    assert_eq!(site.state("last"), "failed exit 6");
+    site.check_store();
+}
+
+#[test]
+fn the_answer_is_rubbish() {
+    let site = Site::new();
+    // It is in, but what is printed is no id: found by its tag.
+    site.wrap(site.kind().submit(), "\"$REAL\" \"$@\" > /dev/null\nprintf '\\377\\000 what?\\n'");
+    let outcome = site.cluster(["submit", "--sh", &marking(&site)]);
+    assert!([0, 7].contains(&outcome.code), "{outcome:?}");
+    site.unwrap_command(site.kind().submit());
+    let calls = site.counted(site.kind().submit());
+    site.cluster(["wait", "last"]).good();
+    assert_eq!((calls.count(), lines(&site)), (0, 1));
+}

@@ -1,0 +1,108 @@
+//! Limits: of a job, and of a partition.
+
+use cluster_tests::{Kind, Site, refuses_over_limit, state_of};
+
+/// A site that refuses what is over a limit; `None` where the real Slurm was started to take everything.
+fn refusing() -> Option<Site> {
+    if !refuses_over_limit() {
+        cluster_tests::skipped("refusals", "this Slurm was started with EnforcePartLimits=NO");
+        return None;
+    }
+    Some(Site::new())
+}
+
+/// A Slurm that takes everything: a real one started so, or a mock told so.
+fn taking() -> Option<Site> {
+    let slurm = Kind::given() == Kind::Slurm;
+    if cluster_tests::is_real() {
+        return (slurm && !refuses_over_limit()).then(Site::new);
+    }
+    let site = slurm.then(Site::new)?;
+    site.fault("limits.enforce_queue_limits", false);
+    Some(site)
+}
+
+#[test]
+fn the_time_limit_ends_a_job() {
+    let site = Site::new();
+    let batch = site.submit(["--time", "1m", "--", "sleep", "1000"]);
+    site.cluster(["wait", &batch]).code(1);
+    let job = site.job(&batch);
+    assert_eq!(state_of(&job), "failed timeout", "{job}");
+}
+
+#[test]
+fn run_at_its_time_limit_is_124() {
+    let site = Site::new();
+    site.cluster(["run", "--time", "1m", "--", "sleep", "1000"]).code(124).says(["timeout"]);
+}
+
+#[test]
+fn the_memory_limit_ends_a_job() {
+    let site = Site::new();
+    let gate = site.fifo("gate");
+    if !site.is_real() {
+        site.fault("limits.enforce_memory", true);
+    }
+    // `tail` keeps all of it, for there is no line in it, and the other side stays open.
+    let text = format!("{{ head -c 400000000 /dev/zero; {}; }} | tail > /dev/null", gate.wait_text());
+    let batch = site.submit(["--mem", "50M", "--sh", &text]);
+    site.cluster(["wait", &batch]).code(1);
+    let job = site.job(&batch);
+    // Grid Engine refuses the program the memory; Slurm without cgroups kills it and does not say why.
+    let causes: &[&str] = match (site.kind(), site.is_real()) {
+        (Kind::Sge, _) => &["exit", "signal", "out_of_memory"],
+        (_, true) => &["out_of_memory", "signal", "exit", "cancelled"],
+        _ => &["out_of_memory"],
+    };
+    assert!(causes.contains(&job["cause"].as_str().unwrap()), "{job}");
+    gate.let_go(1);
+}
+
+#[test]
+fn an_unknown_partition_is_refused() {
+    let site = Site::new();
+    let refused = site.cluster(["submit", "--partition", "no-such-place", "--", "true"]).code(6);
+    let refused = refused.says(["no-such-place"]);
+    assert!(!refused.err().contains("panicked"));
+    // It is kept as what it was, and nobody waits for it for ever.
+    let listed = site.cluster(["ls", "--json", "--all"]).good().json_lines();
+    for batch in &listed {
+        assert_eq!(batch["finished"], true, "{batch}");
+    }
+}
+
+#[test]
+fn a_time_that_is_too_long_is_refused() {
+    let Some(site) = refusing() else { return };
+    let (partition, time) = site.kind().too_long();
+    site.cluster(["submit", "--partition", partition, "--time", time, "--", "true"]).code(6);
+    assert_eq!(site.cluster(["queue", "--ids"]).good().out(), "");
+}
+
+#[test]
+fn a_job_that_is_too_large_is_refused() {
+    let Some(site) = refusing() else { return };
+    site.cluster(["submit", "--cores", "5000", "--", "true"]).code(6);
+    assert_eq!(site.cluster(["queue", "--ids"]).good().out(), "");
+}
+
+#[test]
+fn a_job_that_can_never_start_says_why_once() {
+    let Some(site) = taking() else {
+        return cluster_tests::skipped("jobs that can never start", "this scheduler refuses them");
+    };
+    // Either the limits that were read prove it, or it is queued with the scheduler's reason.
+    let submitted = site.cluster(["submit", "--partition", "short", "--time", "1h", "--", "true"]);
+    if submitted.code == 6 {
+        submitted.says(["short"]);
+        return;
+    }
+    let batch = submitted.good().out().trim().to_owned();
+    let waited = site.cluster(["wait", "--timeout", "5s", &batch]).code(4);
+    assert_eq!(waited.err().matches("PartitionTimeLimit").count(), 1, "{}", waited.err());
+    assert_eq!(site.state(&batch), "queued");
+    site.cluster(["cancel", &batch]).good();
+    site.cluster(["wait", &batch]).code(1);
+    assert_eq!(site.state(&batch), "failed cancelled");
+}

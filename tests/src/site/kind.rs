@@ -1,0 +1,96 @@
+//! The schedulers, and what tests have to know of each.
+
+use std::fmt;
+
+/// See the [module](self).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Slurm.
+    Slurm,
+    /// OpenPBS and PBS Pro.
+    Pbs,
+    /// Torque.
+    Torque,
+    /// Grid Engine.
+    Sge,
+}
+
+impl Kind {
+    /// The one that the environment names.
+    pub fn given() -> Self {
+        match std::env::var("CLUSTER_SITE").as_deref() {
+            Err(_) | Ok("slurm") => Self::Slurm,
+            Ok("pbs") => Self::Pbs,
+            Ok("torque") => Self::Torque,
+            Ok("sge") => Self::Sge,
+            Ok(other) => panic!("CLUSTER_SITE={other}: it is slurm, pbs, torque or sge"),
+        }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slurm => "slurm",
+            Self::Pbs => "pbs",
+            Self::Torque => "torque",
+            Self::Sge => "sge",
+        }
+    }
+
+    /// What else a system of it needs in the configuration.
+    pub(super) fn keys(self) -> &'static str {
+        match self {
+            Self::Sge => "parallel_environment: smp, mem_resource: h_vmem",
+            _ => "",
+        }
+    }
+
+    /// The command that submits.
+    pub fn submit(self) -> &'static str {
+        if self == Self::Slurm { "sbatch" } else { "qsub" }
+    }
+
+    /// The words after it that make it print nothing but the id.
+    pub fn bare_words(self) -> &'static [&'static str] {
+        match self {
+            Self::Slurm => &["--parsable", "--output=/dev/null"],
+            Self::Pbs | Self::Torque => &["-j", "oe", "-o", "/dev/null"],
+            Self::Sge => &["-terse", "-j", "y", "-o", "/dev/null"],
+        }
+    }
+
+    /// The option that names a job.
+    pub fn name_option(self) -> &'static str {
+        if self == Self::Slurm { "-J" } else { "-N" }
+    }
+
+    /// The command that lists the queue.
+    pub fn query(self) -> &'static str {
+        if self == Self::Slurm { "squeue" } else { "qstat" }
+    }
+
+    /// The command that cancels.
+    pub fn cancel(self) -> &'static str {
+        if self == Self::Slurm { "scancel" } else { "qdel" }
+    }
+
+    /// How many TERM a command gets when its job is cancelled, before KILL. Grid Engine kills at once.
+    pub fn terms(self) -> usize {
+        if self == Self::Sge { 0 } else { 1 }
+    }
+
+    /// A partition, and a time that is too long for it.
+    pub fn too_long(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Slurm => ("short", "1h"),
+            Self::Sge => ("long.q", "48h"),
+            Self::Pbs | Self::Torque => ("brief", "1h"),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}

@@ -1,0 +1,108 @@
+//! The conformance suite: the same tests on each mock, and on the real schedulers.
+
+use std::fmt;
+
+use anyhow::bail;
+
+use crate::mock::{self, KINDS};
+use crate::scheduler::{self, Kind, Limits};
+use crate::tool::{self, cargo, installed};
+use crate::workspace::{CLI, Workspace};
+
+/// How many tests run at once: they wait for schedulers more than they compute.
+const AT_ONCE: &str = "6";
+
+/// One scheduler to run the suite on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Site {
+    Mock(&'static str),
+    Real(Kind),
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mock(name) => write!(out, "conformance on the mock of {name}"),
+            Self::Real(kind) => write!(out, "conformance on a real {kind}"),
+        }
+    }
+}
+
+impl Site {
+    pub(crate) fn parse(name: &str, real: bool) -> anyhow::Result<Self> {
+        if real {
+            return Kind::parse(name).map(Self::Real);
+        }
+        match KINDS.into_iter().find(|known| *known == name) {
+            Some(known) => Ok(Self::Mock(known)),
+            None => bail!("there is no integration suite {name:?}: there are faults, {}", KINDS.join(", ")),
+        }
+    }
+
+    /// Why it cannot run on this machine.
+    pub(crate) fn obstacle(self) -> Option<String> {
+        match self {
+            Self::Mock(_) => None,
+            Self::Real(kind) => scheduler::obstacle(kind),
+        }
+    }
+}
+
+/// Builds what the suite consists of.
+pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
+    for package in [CLI, mock::MOCK] {
+        tool::run(cargo(&["build", "-p", package]).current_dir(&workspace.root))?;
+    }
+    Ok(())
+}
+
+/// Runs it, or those tests of it whose names contain one of `filters`.
+pub(crate) fn run(workspace: &Workspace, site: Site, filters: &[&str]) -> anyhow::Result<()> {
+    match site {
+        Site::Mock(name) => tests(workspace, name, &[], filters),
+        Site::Real(kind) => real(workspace, kind, filters),
+    }
+}
+
+/// Starts the real one for it and stops it again, unless it was up before.
+fn real(workspace: &Workspace, kind: Kind, filters: &[&str]) -> anyhow::Result<()> {
+    let was_up = scheduler::is_up(workspace, kind)?;
+    let mut variables = scheduler::up(workspace, kind, Limits::All)?;
+    variables.push(("CLUSTER_SITE_REAL".to_owned(), "1".to_owned()));
+    let mut result = tests(workspace, kind.name(), &variables, filters);
+    if result.is_ok() && kind == Kind::Slurm && filters.is_empty() {
+        // Slurm's own default: what is over a limit is taken, and waits for ever.
+        scheduler::up(workspace, kind, Limits::No)?;
+        variables.push(("CLUSTER_SITE_LIMITS".to_owned(), "no".to_owned()));
+        result = tests(workspace, kind.name(), &variables, &["can_never_start", "is_refused"]);
+    }
+    if !was_up {
+        scheduler::down(workspace, kind, false)?;
+    }
+    result
+}
+
+fn tests(
+    workspace: &Workspace,
+    name: &str,
+    variables: &[(String, String)],
+    filters: &[&str],
+) -> anyhow::Result<()> {
+    let suite = ["-p", "cluster-tests", "--test", "conformance"];
+    let mut command = if installed("cargo-nextest") {
+        let mut command = cargo(&["nextest", "run"]);
+        command.args(suite).args(["--profile", "conformance", "--test-threads", AT_ONCE]).args(filters);
+        command
+    } else {
+        let mut command = cargo(&["test"]);
+        command.args(suite).args(["--", "--test-threads", AT_ONCE]).args(filters);
+        command
+    };
+    for known in ["CLUSTER_SITE", "CLUSTER_SITE_REAL", "CLUSTER_SITE_LIMITS"] {
+        command.env_remove(known);
+    }
+    command.env("CLUSTER_SITE", name).envs(variables.iter().map(|(name, value)| (name, value)));
+    command.env("CLUSTER_BIN", workspace.debug_binary());
+    command.env("CLUSTER_MOCK_BIN", workspace.target.join("debug").join(mock::MOCK));
+    tool::run(command.current_dir(&workspace.root))
+}
