@@ -61,7 +61,6 @@ pub(crate) fn end<'t>(record: &Record<'t>) -> End<'t> {
         0 if record.exit_status == 0 && !record.used_anything => End {
             cause: Some(Cause::Cancelled),
             reason: Cow::Borrowed("the record holds no use of anything, as a forced deletion leaves it"),
-            uncertain: true,
             ..failed
         },
         0 => End {
@@ -102,16 +101,12 @@ fn limit(record: &Record<'_>, signal: Option<i32>) -> Option<Cause> {
         (Some(used), Some(limit)) => used.as_mb().saturating_mul(10) >= limit.as_mb().saturating_mul(9),
         _ => false,
     };
-    // 37 says that it was for one of the limits: where one alone was asked for, it is that.
-    let asked_time = record.hard_time.is_some() || record.hard_cpu.is_some();
-    let (only_time, only_memory) = match (record.failed, asked_time, record.memory.is_some()) {
-        (37, true, false) => (true, false),
-        (37, false, true) => (false, true),
-        _ => (false, false),
-    };
-    if time || only_time {
+    // 37 says that it was for one of the limits. A time limit that was asked for and not reached leaves
+    // memory, if that was asked for too; without one, the queue may have a time limit of its own.
+    let no_other = record.failed == 37 && !time && record.hard_time.is_some() && record.wallclock.is_some();
+    if time {
         Some(Cause::Timeout)
-    } else if (signal == Some(SIGKILL) && memory) || only_memory {
+    } else if signal == Some(SIGKILL) && (memory || (no_other && record.memory.is_some())) {
         Some(Cause::OutOfMemory)
     } else {
         None
@@ -140,7 +135,6 @@ mod tests {
     fn a_record_without_any_use_is_no_success() {
         let end = end(&Record { used_anything: false, ..record(0, 0) });
         assert_eq!((end.state, end.status, end.cause), (JobState::Failed, None, Some(Cause::Cancelled)));
-        assert!(end.uncertain);
     }
 
     #[test]
@@ -186,10 +180,15 @@ mod tests {
                 },
                 Some(Cause::OutOfMemory),
             ),
-            ("memory alone", Record { memory: mb(1000), ..record(37, 137) }, Some(Cause::OutOfMemory)),
             (
-                "one of two, and neither was seen",
+                "memory, by elimination",
                 Record { wallclock: secs(6), hard_time: limit(500), memory: mb(1000), ..record(37, 137) },
+                Some(Cause::OutOfMemory),
+            ),
+            ("memory, or the queue's own time limit", Record { memory: mb(1000), ..record(37, 137) }, None),
+            (
+                "time not reached, memory not asked for",
+                Record { wallclock: secs(6), hard_time: limit(500), ..record(37, 137) },
                 None,
             ),
             (

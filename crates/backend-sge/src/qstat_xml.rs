@@ -10,7 +10,7 @@ use quick_xml::events::{BytesStart, Event};
 use crate::call::Call;
 use crate::lexeme;
 use crate::state::letters;
-use crate::xml::unescape;
+use crate::xml::{position, unescape};
 
 /// Reads the document. A job that cannot be read costs itself alone; a document that breaks off is an error
 /// altogether, as what is missing would look like jobs that are gone.
@@ -37,7 +37,7 @@ pub(crate) fn read<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Res
                     name => field = Field::of(name, &start, mem),
                 }
             }
-            Ok(Event::End(_)) => {
+            Ok(Event::End(end)) => {
                 if let Some(open) = &mut job {
                     if open.depth == depth {
                         open.end = position(&reader);
@@ -54,6 +54,9 @@ pub(crate) fn read<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Res
                 } else if field == Field::QueueName {
                     queue = text.get(content..before);
                 }
+                if end.name().as_ref() == "Queue-List" {
+                    queue = None;
+                }
                 field = Field::Other;
                 depth = depth.saturating_sub(1);
             }
@@ -68,10 +71,6 @@ pub(crate) fn read<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Res
             }
         }
     }
-}
-
-fn position(reader: &Reader<&[u8]>) -> usize {
-    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
 }
 
 /// The elements that we use.
@@ -137,6 +136,8 @@ struct Job<'t> {
     slots: &'t str,
     tasks: &'t str,
     tasks_at: usize,
+    /// Whether `-r` was asked for, which says what a job waits for.
+    detailed: bool,
     /// One of the hosts of a parallel job but its first (`-g t`).
     slave: bool,
     predecessors: String,
@@ -160,6 +161,7 @@ impl<'t> Job<'t> {
             slots: "",
             tasks: "",
             tasks_at: begin,
+            detailed: false,
             slave: false,
             predecessors: String::new(),
             time_limit: "",
@@ -170,8 +172,8 @@ impl<'t> Job<'t> {
     fn take(&mut self, field: Field, text: &'t str, at: usize) {
         match field {
             Field::Number => self.number = text,
-            Field::Name if !self.name.is_empty() => {}
-            Field::Name | Field::FullName => self.name = text,
+            Field::Name => self.name = text,
+            Field::FullName => (self.name, self.detailed) = (text, true),
             Field::Owner => self.owner = text,
             Field::State => self.state = text,
             Field::Started => self.started = text,
@@ -206,6 +208,8 @@ impl<'t> Job<'t> {
         if state.state == JobState::Held && !state.uncertain && !self.predecessors.is_empty() {
             state.state = JobState::Queued;
             reason = Cow::Owned(format!("waits for the end of {}", self.predecessors));
+        } else if state.state == JobState::Held && !state.uncertain && !self.detailed {
+            reason = Cow::Borrowed("held, or waiting for another job: `qstat -r` tells");
         } else if state.state == JobState::Held && state.uncertain {
             reason = Cow::Borrowed("in error state; `qstat -j` says why, `qmod -cj` clears it");
         }

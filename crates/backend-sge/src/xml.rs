@@ -2,6 +2,13 @@
 
 use std::borrow::Cow;
 
+use quick_xml::Reader;
+
+/// How far a reader has come.
+pub(crate) fn position(reader: &Reader<&[u8]>) -> usize {
+    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
+}
+
 /// The characters behind the references of a text. Grid Engine writes `%lt;` where it means `&lt;`; a name
 /// that really holds `%lt;` cannot be told from one with `<`, and `<` is the likelier.
 pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
