@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use cluster_client::system::Surroundings;
 use cluster_client::{Client, Lender, Scheduling, Settings};
 use cluster_core::{ByteString, JobId, Selector};
 use cluster_jobsdb::Selection;
@@ -27,6 +28,10 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     start: Start,
     foreground: Option<Foreground>,
+    /// The user's own configuration file, whether it is there or not.
+    pub(crate) user_config: Option<PathBuf>,
+    /// Where a small answer of the user is kept that does not go into the configuration.
+    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) common: Common,
 }
 
@@ -99,7 +104,8 @@ impl Context {
                 submit_retries: config.submit_retries,
             },
         });
-        Ok(Self { env, config, cwd, root, client, start, foreground: None, common })
+        let state_dir = under("XDG_STATE_HOME", ".local/state").map(|dir| dir.join("cluster"));
+        Ok(Self { env, config, cwd, root, client, start, foreground: None, user_config, state_dir, common })
     }
 
     /// A variable that is set and not empty.
@@ -114,6 +120,15 @@ impl Context {
         // The same environment is the same file, whatever order it came in.
         all.sort();
         all
+    }
+
+    /// What the systems are told of where they are used.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            env: self.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            place: self.start.place.clone(),
+            user: self.start.user.clone(),
+        }
     }
 
     /// The job that we run in, if we do.

@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use cluster_client::ClientError;
+use cluster_client::system::SystemError;
 use cluster_core::ParseError;
 use cluster_jobsdb::StoreError;
 use cluster_localqueue::runner::{ConnectError, RunnerError};
@@ -37,6 +38,11 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
 }
 
+/// Nobody to run jobs, as an error: exit code 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct OutOfReach(pub(crate) String);
+
 pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
     match result {
         Ok(exit) => ExitCode::from(exit.0),
@@ -66,13 +72,16 @@ pub(crate) fn code(error: &anyhow::Error) -> Exit {
         if let Some(client) = cause.downcast_ref::<ClientError>() {
             return Exit(client.exit_code());
         }
+        if let Some(system) = cause.downcast_ref::<SystemError>() {
+            return Exit(system.exit_code());
+        }
         if cause.is::<Usage>() || cause.is::<ParseError>() || cause.is::<ConfigErrors>() {
             return Exit::USAGE;
         }
         if cause.is::<StoreError>() {
             return Exit::STORE;
         }
-        if cause.is::<ConnectError>() || cause.is::<RunnerError>() {
+        if cause.is::<OutOfReach>() || cause.is::<ConnectError>() || cause.is::<RunnerError>() {
             return Exit::OUT_OF_REACH;
         }
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
@@ -111,6 +120,10 @@ mod tests {
     #[test]
     fn each_error_has_its_code() {
         assert_eq!(code(&usage("x")), Exit::USAGE);
+        assert_eq!(code(&OutOfReach(String::new()).into()), Exit::OUT_OF_REACH);
+        let system = || SystemError::Shared(String::new());
+        assert_eq!(code(&system().into()), Exit::OUT_OF_REACH);
+        assert_eq!(code(&ClientError::from(system()).into()), Exit::OUT_OF_REACH);
         assert_eq!(code(&anyhow::anyhow!("who knows")), Exit::BUG);
         for (kind, exit) in [
             (io::ErrorKind::StorageFull, Exit::STORE),

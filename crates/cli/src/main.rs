@@ -1,12 +1,18 @@
 //! `cluster`: submit, follow and collect jobs.
 
 mod args;
+#[allow(dead_code)] // The submitting commands are about to use it.
+mod choose;
 mod commands;
 mod context;
+#[allow(dead_code)]
+mod default_system;
 mod exit;
 mod output;
 mod reference;
 mod runner_process;
+#[allow(dead_code)]
+mod schedulers;
 mod signals;
 mod sources;
 mod spec_args;

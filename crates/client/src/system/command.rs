@@ -177,7 +177,7 @@ mod tests {
     fn a_submission_forgets_the_enclosing_job_and_a_query_does_not() {
         let toy = Toy::new();
         let mut system = system(&toy, "echo id=$TOY_JOB_ID server=$TOY_SERVER lang=$LC_ALL zone=$TZ");
-        system.around.env.extend([("TOY_JOB_ID".into(), "7".into()), ("TOY_SERVER".into(), "x".into())]);
+        system.around.env = [("TOY_JOB_ID".into(), "7".into()), ("TOY_SERVER".into(), "x".into())].into();
         let mut invocation = Invocation::new(["toysub"]);
         for (name, value) in [("TOY_JOB_ID", "7"), ("TOY_SERVER", "x")] {
             invocation.env.push((name.into(), Some(value.into())));

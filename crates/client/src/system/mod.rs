@@ -43,7 +43,7 @@ pub use shared::{Failure, Seen};
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The environment of the command that the user called.
-    pub env: Vec<(OsString, OsString)>,
+    pub env: Arc<[(OsString, OsString)]>,
     /// The runner's private directory: what processes share lies beside its socket.
     pub place: Place,
     /// The user.

@@ -52,7 +52,7 @@ impl Toy {
 
     pub(crate) fn system_on(&self, host: impl Host + 'static) -> System {
         let around = Surroundings {
-            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            env: [("PATH".into(), "/usr/bin:/bin".into())].into(),
             place: Place::new(Some(self.place())),
             user: "ann".to_owned(),
         };
