@@ -14,6 +14,8 @@ pub(crate) struct Scheduler {
 
 /// All of them, in the order in which they are looked for.
 pub(crate) const SCHEDULERS: &[Scheduler] = &[
+    #[cfg(feature = "slurm")]
+    Scheduler { kind: SchedulerKind::Slurm, dialect: |_| Box::new(cluster_backend_slurm::Slurm) },
     #[cfg(feature = "pbs")]
     Scheduler { kind: SchedulerKind::Pbs, dialect: |_| Box::new(cluster_backend_pbs::OpenPbs) },
     #[cfg(feature = "pbs")]
