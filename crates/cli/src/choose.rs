@@ -4,10 +4,11 @@
 use std::io::{self, BufRead, IsTerminal};
 use std::sync::Arc;
 
+use cluster_client::ClientError;
 use cluster_client::system::{Detected, Surroundings, System, detect};
 use cluster_core::exec::LocalHost;
 use cluster_options::SchedulerKind;
-use cluster_options::config::SystemConfig;
+use cluster_options::config::{Config, SystemConfig};
 
 use crate::context::Context;
 use crate::default_system;
@@ -77,11 +78,15 @@ pub(crate) fn any(context: &Context) -> anyhow::Result<System> {
 }
 
 /// The system that jobs were sent to, or that somebody names. Nothing is asked and nothing is started.
-pub(crate) fn by_name(context: &Context, name: &str) -> anyhow::Result<System> {
-    match named(context, name)? {
+pub(crate) fn by_name(config: &Config, around: &Surroundings, name: &str) -> Result<System, ClientError> {
+    match resolve(config, around, name)? {
         Chosen::System(system) => Ok(*system),
-        Chosen::Local => Err(usage(format!("the system {name} is this machine: it has no scheduler"))),
-        Chosen::File => Err(usage(format!("the system {name} writes scripts: it has no scheduler"))),
+        Chosen::Local => {
+            Err(ClientError::Usage(format!("the system {name} is this machine: it has no scheduler")))
+        }
+        Chosen::File => {
+            Err(ClientError::Usage(format!("the system {name} writes scripts: it has no scheduler")))
+        }
     }
 }
 
@@ -94,18 +99,21 @@ fn take(systems: Vec<System>, name: &str) -> anyhow::Result<System> {
     found.ok_or_else(|| usage(format!("there is no system {name}")))
 }
 
-/// The system of the configuration with this name, else that of the scheduler with this name.
 fn named(context: &Context, name: &str) -> anyhow::Result<Chosen> {
-    let systems = &context.config.systems;
+    Ok(resolve(&context.config, &context.surroundings(), name)?)
+}
+
+/// The system of the configuration with this name, else that of the scheduler with this name.
+fn resolve(config: &Config, around: &Surroundings, name: &str) -> Result<Chosen, ClientError> {
+    let systems = &config.systems;
     let config = match (systems.get(name), name.parse::<SchedulerKind>()) {
         (Some(config), _) => config.clone(),
         (None, Ok(kind)) => SystemConfig::new(kind),
         (None, Err(_)) => {
+            let bare = SCHEDULERS.iter().map(|known| known.kind.as_str());
             let mut names: Vec<&str> = systems.keys().map(String::as_str).collect();
-            names.extend(
-                SCHEDULERS.iter().map(|known| known.kind.as_str()).filter(|n| !systems.contains_key(*n)),
-            );
-            return Err(usage(format!(
+            names.extend(bare.filter(|name| !systems.contains_key(*name)));
+            return Err(ClientError::Usage(format!(
                 "there is no system {name}: there are {} and {ANY} (any but local); `systems:` in the \
                  configuration names more",
                 names.join(", ")
@@ -115,8 +123,10 @@ fn named(context: &Context, name: &str) -> anyhow::Result<Chosen> {
     match config.scheduler {
         SchedulerKind::Local => Ok(Chosen::Local),
         SchedulerKind::File => Ok(Chosen::File),
-        kind => system(context.surroundings(), name, config).map(boxed).ok_or_else(|| {
-            usage(format!("this program was built without {kind}, which the system {name} needs"))
+        kind => system(around.clone(), name, config).map(boxed).ok_or_else(|| {
+            ClientError::Usage(format!(
+                "this program was built without {kind}, which the system {name} needs"
+            ))
         }),
     }
 }

@@ -15,6 +15,7 @@ use cluster_localqueue::runner::Place;
 use cluster_options::config::{Config, discover};
 
 use crate::args::Common;
+use crate::choose;
 use crate::exit::usage;
 use crate::output::talk;
 use crate::runner_process::{self, Foreground, Start};
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     start: Start,
     foreground: Option<Foreground>,
+    surroundings: Surroundings,
     /// The user's own configuration file, whether it is there or not.
     pub(crate) user_config: Option<PathBuf>,
     /// Where a small answer of the user is kept that does not go into the configuration.
@@ -91,13 +93,16 @@ impl Context {
             user: user.clone(),
         };
         let launch = start.clone();
+        let environment = env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let surroundings = Surroundings { env: environment, place: place.clone(), user: user.clone() };
+        let (known, around) = (config.clone(), surroundings.clone());
         let client = Client::new(Settings {
             root: root.clone(),
             place,
             launcher: Some(Box::new(move || runner_process::command(&launch))),
             user,
             terminal: terminal(),
-            systems: None,
+            systems: Some(Box::new(move |name| choose::by_name(&known, &around, name))),
             scheduling: Scheduling {
                 lost_after: config.lost_after.and_then(cluster_core::Walltime::as_duration),
                 gate_wait: config.gate_wait,
@@ -105,7 +110,19 @@ impl Context {
             },
         });
         let state_dir = under("XDG_STATE_HOME", ".local/state").map(|dir| dir.join("cluster"));
-        Ok(Self { env, config, cwd, root, client, start, foreground: None, user_config, state_dir, common })
+        Ok(Self {
+            env,
+            config,
+            cwd,
+            root,
+            client,
+            start,
+            foreground: None,
+            surroundings,
+            user_config,
+            state_dir,
+            common,
+        })
     }
 
     /// A variable that is set and not empty.
@@ -124,11 +141,7 @@ impl Context {
 
     /// What the systems are told of where they are used.
     pub(crate) fn surroundings(&self) -> Surroundings {
-        Surroundings {
-            env: self.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            place: self.start.place.clone(),
-            user: self.start.user.clone(),
-        }
+        self.surroundings.clone()
     }
 
     /// The job that we run in, if we do.
