@@ -114,6 +114,44 @@ fn another_host_neither_adopts_nor_loses_what_is_not_its_own() {
 }
 
 #[test]
+fn another_host_asks_the_owner_to_end_jobs() {
+    if !can_play("a second host") {
+        return;
+    }
+    let world = World::new();
+    let said = world.fifo("said");
+    let text = format!("{}; sleep 1000", said.say_text("up"));
+    let running = world.map(["--range", "1-2", "--", "sh", "-c", &text]);
+    let held = world.map(["--hold", "--range", "1-1000", "--", "true"]);
+    let later = world.submit(["--hold", "--", "true"]);
+    said.hear();
+    said.hear();
+    world.wait_state(&format!("{running}.1"), "running");
+    let other = Elsewhere::host(&world);
+    other.cluster(&["hold", &running]).code(2).says(["another host", "cancelled"]);
+    other.cluster(&["cancel", &format!("{running}.1"), &format!("{held}.5-9")]).good();
+    world.wait_state(&format!("{running}.1"), "failed");
+    assert_eq!(cluster_tests::state_of(&world.job(&format!("{running}.1"))), "failed cancelled");
+    assert_eq!(world.state(&format!("{running}.0")), "running");
+    wait_for("the slice is ended", || world.count(&held, "failed") == 5);
+    other.cluster(&["cancel", &running, &held]).good();
+    world.cluster(["wait", &running, &held]).code(1);
+    assert_eq!((world.count(&held, "failed"), world.count(&running, "failed")), (1000, 2));
+    assert_eq!(world.count(&later, "held"), 1);
+    // An owner that is away obeys when it comes back.
+    world.kill_runner();
+    other.cluster(&["cancel", &later]).good();
+    assert_eq!(world.count(&later, "held"), 1);
+    world.cluster(["wait", &later]).code(1);
+    assert_eq!(cluster_tests::state_of(&world.job(&later)), "failed cancelled");
+    wait_for("no request is left", || {
+        fs::read_dir(world.root().join("events/new")).unwrap().next().is_none()
+    });
+    assert!(world.runner().is_some());
+    world.check_store();
+}
+
+#[test]
 fn jobs_of_the_other_host_are_shown_as_its_own() {
     if !can_play("a second host") {
         return;

@@ -286,7 +286,8 @@ impl Client {
         }
     }
 
-    /// Holds, releases, cancels or prioritises jobs. How many it changed.
+    /// Holds, releases, cancels or prioritises jobs. How many it changed; the runner of another host ends its
+    /// jobs when it sees that it was asked to.
     ///
     /// # Errors
     /// Where the runner cannot be reached or the store fails.
@@ -326,10 +327,14 @@ impl Client {
     }
 
     fn act_locally(&mut self, action: Action, selected: &[Selection]) -> Result<u64, ClientError> {
+        let (here, asked) = crate::local::elsewhere::ask(self.store()?, &action, selected)?;
+        if here.is_empty() {
+            return Ok(asked);
+        }
         let targets: Vec<Target> =
-            selected.iter().map(|selection| (selection.batch, selection.jobs.clone())).collect();
+            here.into_iter().map(|selection| (selection.batch, selection.jobs)).collect();
         match self.ask(&Request::Act { root: self.root(), action, targets })? {
-            Reply::Acted(count) => Ok(count),
+            Reply::Acted(count) => Ok(count + asked),
             _ => Err(odd_answer()),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A file is named `<job>.<k>.<seq>.<random>` and holds one JSON object,
 //! `{"v":1,"job":"17.3","k":0,"set":{"key":"value"}}`. Fields that we do not know are passed over; another
-//! version, another form or an unknown job go to `events/bad`.
+//! version, another form or an unknown job go to `events/bad`. Requests to a runner ([`CancelRequest`]) are
+//! left for it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use sqlx::{Row, SqliteConnection};
 
 use crate::accept::INSERT_META;
+use crate::cancel_request::CancelRequest;
 use crate::error::StoreError;
 use crate::fault::{Fault, json};
 use crate::open::Store;
@@ -30,6 +32,8 @@ pub struct IntakeReport {
     pub bad: Vec<(PathBuf, String)>,
     /// Whether another process was writing, so that nothing was done; the next opener will.
     pub busy: bool,
+    /// What waits for the runner that it is meant for. One whose batch is over or gone is removed instead.
+    pub cancels: Vec<CancelRequest>,
 }
 
 /// At most so many files at once: the rest is for the next call.
@@ -42,8 +46,21 @@ const LARGEST: u64 = 64 * 1024;
 const REMEMBER_US: i64 = 7 * 24 * 3600 * 1_000_000;
 
 #[derive(Deserialize)]
-struct Event {
+struct Form {
     v: u32,
+    #[serde(default)]
+    cancel: Option<CancelRequest>,
+    #[serde(flatten)]
+    event: Option<Event>,
+}
+
+enum What {
+    Facts(Event),
+    Cancel(CancelRequest),
+}
+
+#[derive(Deserialize)]
+struct Event {
     job: JobId,
     #[serde(default)]
     #[expect(dead_code, reason = "part of the form; a wrong one makes the file bad")]
@@ -76,9 +93,10 @@ impl Store {
     /// Where the directory cannot be read or the store not be written. The files stay then.
     pub fn intake(&mut self) -> Result<IntakeReport, StoreError> {
         let events = self.root().join("events");
-        let files = list(&events.join("new"))?;
+        let (files, cancels) = list(&events.join("new"))?;
+        let cancels = self.still_to_obey(cancels)?;
         if files.is_empty() {
-            return Ok(IntakeReport::default());
+            return Ok(IntakeReport { cancels, ..IntakeReport::default() });
         }
         let now = Timestamp::now();
         let mut bad: Vec<(usize, String)> = Vec::new();
@@ -86,9 +104,9 @@ impl Store {
             take(connection, &files, now, &mut bad).await
         })?;
         let Some((applied, known)) = taken else {
-            return Ok(IntakeReport { busy: true, ..IntakeReport::default() });
+            return Ok(IntakeReport { busy: true, cancels, ..IntakeReport::default() });
         };
-        let mut report = IntakeReport { applied, known, ..IntakeReport::default() };
+        let mut report = IntakeReport { applied, known, cancels, ..IntakeReport::default() };
         let why: BTreeMap<usize, String> = bad.into_iter().collect();
         for (place, file) in files.iter().enumerate() {
             match why.get(&place) {
@@ -102,13 +120,25 @@ impl Store {
         }
         Ok(report)
     }
+
+    /// Without those that nobody can obey any more.
+    fn still_to_obey(&mut self, mut cancels: Vec<CancelRequest>) -> Result<Vec<CancelRequest>, StoreError> {
+        let mut settled = Ok(());
+        for request in &cancels {
+            if self.batch(request.batch)?.is_none_or(|batch| batch.is_finished()) {
+                settled = settled.and(request.settle());
+            }
+        }
+        cancels.retain(|request| request.file.exists());
+        settled.map(|()| cancels)
+    }
 }
 
 /// The events in the order in which they are to be taken: within a job by submission and number.
-fn list(directory: &Path) -> Result<Vec<Dropped>, StoreError> {
+fn list(directory: &Path) -> Result<(Vec<Dropped>, Vec<CancelRequest>), StoreError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Default::default()),
         Err(e) => return Err(StoreError::io("list", directory, e)),
     };
     let mut paths = Vec::new();
@@ -116,14 +146,22 @@ fn list(directory: &Path) -> Result<Vec<Dropped>, StoreError> {
         paths.push(entry.map_err(|e| StoreError::io("list", directory, e))?.path());
     }
     let mut files = Vec::with_capacity(paths.len());
+    let mut cancels = Vec::new();
     for path in paths {
-        if let Some(event) = read(&path) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push(Dropped { name, path, event });
-        }
+        let event = match read(&path) {
+            None => continue,
+            Some(Ok(What::Cancel(request))) => {
+                cancels.push(CancelRequest { file: path, ..request });
+                continue;
+            }
+            Some(Ok(What::Facts(event))) => Ok(event),
+            Some(Err(why)) => Err(why),
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.push(Dropped { name, path, event });
     }
     files.sort_by_cached_key(|file| (order(&file.name), file.name.clone()));
-    Ok(files)
+    Ok((files, cancels))
 }
 
 /// `<batch>.<index>.<k>.<seq>` of a name; what is named otherwise comes last.
@@ -133,7 +171,7 @@ fn order(name: &str) -> [u64; 4] {
 }
 
 /// What the file says; `None` where another process was faster.
-fn read(path: &Path) -> Option<Result<Event, String>> {
+fn read(path: &Path) -> Option<Result<What, String>> {
     let mut text = Vec::new();
     // Not what would block (a FIFO) or lead away (a link).
     match fs::symlink_metadata(path) {
@@ -150,10 +188,12 @@ fn read(path: &Path) -> Option<Result<Event, String>> {
         Err(e) if e.kind() == ErrorKind::NotFound => return None,
         Err(e) => return Some(Err(e.to_string())),
     }
-    let event = serde_json::from_slice::<Event>(&text).map_err(|e| e.to_string());
-    Some(event.and_then(|event| match event.v {
-        1 => Ok(event),
-        other => Err(format!("its version is {other}, this program knows 1")),
+    let form = serde_json::from_slice::<Form>(&text).map_err(|e| e.to_string());
+    Some(form.and_then(|form| match form {
+        Form { v: 1, cancel: Some(request), .. } => Ok(What::Cancel(request)),
+        Form { v: 1, event: Some(event), .. } => Ok(What::Facts(event)),
+        Form { v: 1, .. } => Err("it names neither a job nor a request".to_owned()),
+        Form { v, .. } => Err(format!("its version is {v}, this program knows 1")),
     }))
 }
 

@@ -21,6 +21,7 @@
 
 mod accept;
 mod batch;
+mod cancel_request;
 mod change;
 mod check;
 mod chunk;
@@ -51,6 +52,7 @@ mod unfinished;
 
 pub use accept::{NewBatch, SubmissionRow};
 pub use batch::{BatchFilter, BatchRow};
+pub use cancel_request::CancelRequest;
 pub use change::JobChange;
 pub use check::CheckReport;
 pub use chunk::{ChunkRow, NewSubmission};

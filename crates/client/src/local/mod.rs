@@ -1,5 +1,6 @@
 //! The runner's side of a root: its store in SQLite, its files on disk.
 
+pub(crate) mod elsewhere;
 mod files;
 mod owner;
 mod root_store;

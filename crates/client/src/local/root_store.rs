@@ -10,12 +10,13 @@ use cluster_core::{
     Timestamp,
 };
 use cluster_jobsdb::{
-    BatchRow, JobChange, JobQuery, NewBatch, OutputPlace, Store, StoreError, StreamPlace, Unstarted, Usage,
+    BatchRow, CancelRequest, FileSystem, JobChange, JobQuery, NewBatch, OutputPlace, Store, StoreError,
+    StreamPlace, Unstarted, Usage,
 };
 use cluster_localqueue::event::{Ended, Event, StreamPlace as Place};
 use cluster_localqueue::runner::protocol::{Refusal, RefusalKind, Resubmit, Submit};
 use cluster_localqueue::runner::{
-    Accepted, Change, RootStore, Settled, StartedJob, StoreFailure, Unfinished, WorkPlan, need_of,
+    Accepted, Asked, Change, RootStore, Settled, StartedJob, StoreFailure, Unfinished, WorkPlan, need_of,
 };
 
 use super::files::{write_new, write_private};
@@ -390,9 +391,21 @@ impl RootStore for LocalStore {
         result.map_err(failed)
     }
 
-    fn intake(&mut self) -> Result<Vec<BatchId>, StoreFailure> {
-        self.store.intake().map_err(failed)?;
-        Ok(Vec::new())
+    fn intake(&mut self) -> Result<Vec<Asked>, StoreFailure> {
+        let owner = self.owner.to_string();
+        let cancels = self.store.intake().map_err(failed)?.cancels;
+        let ours = cancels.into_iter().filter(|request| request.owner == owner);
+        let asked = |request: CancelRequest| Asked {
+            batch: request.batch,
+            jobs: request.jobs,
+            signal: request.signal,
+            file: request.file,
+        };
+        Ok(ours.map(asked).collect())
+    }
+
+    fn is_shared(&self) -> bool {
+        matches!(self.store.filesystem(), FileSystem::Network(_))
     }
 
     fn close(self: Box<Self>) {

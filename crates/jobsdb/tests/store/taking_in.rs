@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use cluster_core::{BatchId, JobId, JobState};
+use cluster_core::{BatchId, JobId, JobState, Tag, Timestamp};
+use cluster_jobsdb::{CancelRequest, Unstarted};
 
 use crate::{batch, open};
 
@@ -100,4 +101,36 @@ fn another_writer_is_not_waited_for() {
     drop(writer);
     assert_eq!(store.intake().unwrap().applied, 1);
     assert_eq!(store.meta(BatchId(1)).unwrap().len(), 0);
+}
+
+#[test]
+fn a_request_to_a_runner_waits_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut store = open(root.path());
+    let id = store.accept(&[batch(1, 4, JobState::Queued)]).unwrap()[0];
+    let request = |batch, jobs: Option<&str>| CancelRequest {
+        batch,
+        jobs: jobs.map(|jobs| jobs.parse().unwrap()),
+        signal: 15,
+        owner: "host-a".to_owned(),
+        file: Default::default(),
+    };
+    request(id, None).send(root.path(), &Tag::from_bits(1)).unwrap();
+    request(id, Some("1-2")).send(root.path(), &Tag::from_bits(2)).unwrap();
+    request(BatchId(77), None).send(root.path(), &Tag::from_bits(3)).unwrap();
+    drop_event(root.path(), "1.0.0.1.ab", &event("1.0", "step", "1"));
+    let report = store.intake().unwrap();
+    assert_eq!((report.applied, report.bad.len()), (1, 0));
+    let mut cancels = report.cancels;
+    cancels.sort_by_key(|request| request.jobs.clone().map(|jobs| jobs.to_string()));
+    let seen: Vec<_> = cancels.iter().map(|one| (one.jobs.clone(), one.owner.as_str(), one.signal)).collect();
+    assert_eq!(seen, [(None, "host-a", 15), (Some("1-2".parse().unwrap()), "host-a", 15)]);
+    // Whoever looks, they stay until they are obeyed, or until there is nothing left to end.
+    assert_eq!(store.intake().unwrap().cancels.len(), 2);
+    cancels[0].settle().unwrap();
+    cancels[0].settle().unwrap();
+    assert_eq!(store.intake().unwrap().cancels.len(), 1);
+    store.set_unstarted(id, None, &Unstarted::Cancelled, Timestamp(2)).unwrap();
+    assert!(store.intake().unwrap().cancels.is_empty());
+    assert_eq!(waiting(root.path()), 0);
 }

@@ -17,6 +17,6 @@ pub use connect::{ConnectError, Connection, Launcher, connect, connect_or_start}
 pub use place::{Place, PlaceError};
 pub use serve::{RunnerError, Settings, need_of, run};
 pub use store::{
-    Accepted, Change, OpenedRoot, RootFiles, RootOpener, RootStore, Settled, StartedJob, StoreFailure,
+    Accepted, Asked, Change, OpenedRoot, RootFiles, RootOpener, RootStore, Settled, StartedJob, StoreFailure,
     Unfinished, WorkPlan,
 };

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::adopt::{self, Found};
 use super::protocol::{Action, Refusal, RefusalKind, Resubmit, Submit, Target};
-use super::store::{Accepted, Change, RootFiles, RootStore, StoreFailure, WorkPlan};
+use super::store::{Accepted, Asked, Change, RootFiles, RootStore, StoreFailure, WorkPlan};
 use crate::engine::Engine;
 use crate::event::{Ended, Event, StreamPlace};
 use crate::journal::Journal;
@@ -28,6 +28,9 @@ const PER_EVENT: Duration = Duration::from_millis(10);
 /// A full disk is tried again after this time, then after twice as long, up to the last.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// How often `events/new` is listed on a network file system, while the root has unfinished jobs here.
+pub(crate) const LISTING: Duration = Duration::from_secs(10);
 
 /// Batches of one root that changed.
 #[derive(Debug, Clone)]
@@ -117,12 +120,15 @@ pub(crate) struct Opening<'a> {
     pub(crate) started: Vec<Entry>,
     /// Whether pids of that time still mean something.
     pub(crate) same_boot: bool,
+    /// How often `events/new` is listed where other hosts write to it: [`LISTING`], but for tests.
+    pub(crate) listing: Duration,
 }
 
 impl RunnerRoot {
     /// Settles what the last runner left, queues what is queued, and starts the root's thread.
     pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Self>, StoreFailure> {
-        let Opening { path, number, dir, mut store, files, engine, news, started, same_boot } = opening;
+        let Opening { path, number, dir, mut store, files, engine, news, started, same_boot, listing } =
+            opening;
         let failed =
             |what: &str, error: io::Error| StoreFailure(format!("{what} {}: {error}", dir.display()));
         crate::files::make_private_dirs(&dir).map_err(|error| failed("cannot make", error))?;
@@ -164,6 +170,8 @@ impl RunnerRoot {
             wait: Duration::ZERO,
             retry: None,
             pending: Vec::new(),
+            listed: Instant::now(),
+            listing,
         };
         thread.take_up(unfinished.works, found);
         std::thread::Builder::new()
@@ -251,13 +259,18 @@ struct Thread {
     pending: Vec<(BatchId, Option<IndexSet>, Change)>,
     /// The store or the journal failed: the next try, and how long we waited for it.
     retry: Option<(Instant, Duration)>,
+    /// When `events/new` was last looked at, and how often it is where others write to it.
+    listed: Instant,
+    listing: Duration,
 }
 
 impl Thread {
     fn serve(mut self, messages: &Receiver<Message>) {
         let mut due: Option<Instant> = None;
         loop {
-            let first = match self.retry.map(|(at, _)| at).or(due) {
+            let listing = self.next_listing();
+            let wake = self.retry.map(|(at, _)| at).or(due).into_iter().chain(listing).min();
+            let first = match wake {
                 None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => messages.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
@@ -293,6 +306,9 @@ impl Thread {
                 self.submit(submits);
             }
             let now = Instant::now();
+            if listing.is_some_and(|at| now >= at) {
+                self.intake();
+            }
             let retry = self.retry.is_some_and(|(at, _)| now >= at);
             if retry || (self.retry.is_none() && due.is_some_and(|at| now >= at)) || close.is_some() {
                 due = None;
@@ -357,6 +373,8 @@ impl Thread {
                 *self.root.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 tracing::info!("{} works again", self.root.path.display());
                 self.engine.pause_root(self.id, false);
+                // What could not be obeyed meanwhile.
+                self.root.intake();
             }
             None => {}
         }
@@ -585,10 +603,25 @@ impl Thread {
     }
 
     fn intake(&mut self) {
-        match self.store.intake() {
-            Ok(batches) => self.tell(batches.into_iter().collect()),
-            Err(failure) => tracing::warn!("events of {}: {failure}", self.root.path.display()),
+        self.listed = Instant::now();
+        let asked = match self.store.intake() {
+            Ok(asked) => asked,
+            Err(failure) => return tracing::warn!("events of {}: {failure}", self.root.path.display()),
+        };
+        for Asked { batch, jobs, signal, file } in asked {
+            tracing::info!("the end of jobs of batch {batch} is asked for by {}", file.display());
+            // Refused by a store that fails now, it stays and is obeyed later.
+            match self.act(&Action::Cancel(signal), vec![(batch, jobs)]) {
+                Ok(_) => drop(std::fs::remove_file(&file)),
+                Err(refusal) => tracing::warn!("{}: {}", file.display(), refusal.message),
+            }
         }
+    }
+
+    /// When `events/new` is to be listed: where other hosts write to it, as long as there is something they
+    /// could ask of us.
+    fn next_listing(&self) -> Option<Instant> {
+        (self.store.is_shared() && self.engine.has_root_work(self.id)).then(|| self.listed + self.listing)
     }
 
     fn take_orphans(&mut self) {

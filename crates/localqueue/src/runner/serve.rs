@@ -18,7 +18,7 @@ use tokio::sync::{Notify, broadcast};
 
 use super::place::{Place, PlaceError};
 use super::protocol::{Refusal, RefusalKind, Reply, Report, Request, RootReport, VERSION, frame, frame_len};
-use super::roots::{News, Opening, RunnerRoot};
+use super::roots::{LISTING, News, Opening, RunnerRoot};
 use super::store::RootOpener;
 use crate::capacity::Amount;
 use crate::engine::Engine;
@@ -273,6 +273,7 @@ impl Runner {
             news: self.news.clone(),
             started,
             same_boot: self.same_boot,
+            listing: LISTING,
         });
         // Its running jobs have their part of the machine themselves now.
         self.drop_reserve(number);

@@ -1,6 +1,6 @@
 //! What the runner needs of a root's job store. The client crate has it done by SQLite.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cluster_core::{BatchId, Cause, Dependency, IndexSet, JobIndex, RunNumber, SubmissionNumber, Timestamp};
@@ -104,6 +104,19 @@ pub enum Change {
     CancelRequested,
 }
 
+/// The end of jobs, asked for by somebody on another host. The file goes when it was obeyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Their batch.
+    pub batch: BatchId,
+    /// Which; `None` for all.
+    pub jobs: Option<IndexSet>,
+    /// The signal that running ones get first.
+    pub signal: i32,
+    /// The file that it came by.
+    pub file: PathBuf,
+}
+
 /// The job store of one root, used by one thread.
 pub trait RootStore: Send {
     /// Takes batches in, in one commit. A tag that is known gives the batch that it made.
@@ -150,11 +163,15 @@ pub trait RootStore: Send {
         change: &Change,
     ) -> Result<u64, StoreFailure>;
 
-    /// Takes in what jobs dropped into `events/new`; returns the batches it is about.
+    /// Takes in what jobs dropped into `events/new`; returns what other hosts ask of us there.
     ///
     /// # Errors
     /// Where the store fails.
-    fn intake(&mut self) -> Result<Vec<BatchId>, StoreFailure>;
+    fn intake(&mut self) -> Result<Vec<Asked>, StoreFailure>;
+
+    /// Whether other hosts write to the root as well: what they drop into `events/new` is only seen by
+    /// listing it.
+    fn is_shared(&self) -> bool;
 
     /// Closes it; returns when that is done.
     fn close(self: Box<Self>);
