@@ -10,11 +10,10 @@ pub(crate) fn directives(request: &ScriptRequest<'_>) -> Directives {
     let mut head = Directives::default();
     let resources = request.resources;
     let count = |n: u32| Value::Int(i64::from(n));
-    if resources.nodes != 1 {
+    // Both or none: Slurm spreads tasks over any number of nodes, and takes one task a node where only nodes
+    // are asked for.
+    if resources.nodes != 1 || resources.tasks != 1 {
         option(&mut head, "nodes", &count(resources.nodes));
-    }
-    // Also where it is 1: with several nodes Slurm would take one task a node.
-    if resources.tasks != 1 || resources.nodes != 1 {
         option(&mut head, "tasks", &count(resources.tasks));
     }
     if resources.cores != 1 {
@@ -91,6 +90,8 @@ mod tests {
     #[test]
     fn defaults_need_no_words() {
         assert_eq!(lines(&Resources::default(), 0, &[]), (vec![], vec![]));
+        let tasks = Resources { tasks: 4, ..Resources::default() };
+        assert_eq!(lines(&tasks, 0, &[]).0, ["#SBATCH --nodes=1", "#SBATCH --ntasks=4"]);
     }
 
     #[test]

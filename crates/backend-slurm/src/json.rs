@@ -15,7 +15,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::job_id::task_list;
 use crate::lexeme;
-use crate::state::{self, Source, state};
+use crate::state::{Source, state};
 
 /// Slurm's numbers for "not set" and "no limit".
 const NO_VAL: u64 = 0xffff_fffe;
@@ -356,23 +356,11 @@ fn identify<'a>(row: &mut Row<'a>, job: Num, array: Num, element: Num, elements:
     Some(())
 }
 
-/// What follows from the state; `ran`: whether it was anywhere.
+/// State, cause and what follows from them; `ran`: whether it was anywhere.
 fn settle(row: &mut Row<'_>, exit: Exit, source: Source, ran: bool) {
     let read = state(row.raw_state.as_bytes(), row.reason.as_bytes(), source);
     (row.state, row.cause, row.uncertain) = (read.state, read.cause, read.uncertain);
-    match exit.0 {
-        // The code of a job that never ran is Slurm's own (BadConstraints: 1).
-        Some((code, signal)) if ran => row.status = state::status(read, code, signal, source),
-        _ => {}
-    }
-    if !row.state.is_end() {
-        row.ended = None;
-        if !row.state.has_started() && row.state != JobState::Unknown {
-            row.started = None;
-        }
-    } else if !ran {
-        row.started = None;
-    }
+    crate::row::settle(row, exit.0, source, ran);
 }
 
 fn queue_row(job: QueueJob<'_>) -> Option<Row<'_>> {

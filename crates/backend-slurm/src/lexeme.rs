@@ -226,8 +226,7 @@ mod tests {
 
     #[test]
     fn limits_have_minutes_before_seconds() {
-        let secs =
-            |text: &str| limit(text.as_bytes()).map(|limit| limit.map(cluster_core::Walltime::as_secs));
+        let secs = |text: &str| limit(text.as_bytes()).map(|limit| limit.map(Walltime::as_secs));
         for (text, want) in [
             ("30:00", 1_800),
             ("0:05", 5),

@@ -7,7 +7,7 @@ use cluster_core::{ExitStatus, JobState, MemSize};
 
 use crate::job_id::{JobId, job_id, task_list};
 use crate::lexeme::{self, Per, is_unset};
-use crate::state::{self, Source, is_state, state};
+use crate::state::{self, Source, State, is_state, state};
 use crate::table::Shape;
 
 /// What a column says of a job.
@@ -184,8 +184,11 @@ impl<'o> Draft<'o> {
                 if !is_state(value) {
                     return None;
                 }
-                self.raw_state = value;
-                row.raw_state = text(value);
+                // Of `%T` and `%t` the long word is kept.
+                if value.len() > self.raw_state.len() {
+                    self.raw_state = value;
+                    row.raw_state = text(value);
+                }
             }
             Field::Reason => self.reason = value,
             Field::ReasonOrHosts => match value.strip_prefix(b"(").and_then(|v| v.strip_suffix(b")")) {
@@ -229,32 +232,16 @@ impl<'o> Draft<'o> {
         if !is_unset(self.reason) {
             row.reason = text(self.reason);
         }
-        let read = state(self.raw_state, self.reason, source);
-        (row.state, row.cause, row.uncertain) = (read.state, read.cause, read.uncertain);
-        if let Some((code, signal)) = self.exit {
-            row.status = state::status(read, code, signal, source);
-            if row.state == JobState::Failed
-                && row.cause.is_none()
-                && row.status.is_none()
-                && (code, signal) != (0, 0)
-            {
-                row.reason = unsaid_code(code, signal, &row.reason, source);
+        // Without a state nothing follows from the other columns but what they say.
+        if self.raw_state.is_empty() {
+            if source == Source::Controller {
+                (row.started, row.ended) = (None, None);
             }
-        } else if row.state == JobState::Succeeded {
-            row.status = Some(ExitStatus::Exit(0));
-        }
-        // A start that is only planned, and an end that is only the limit, are none.
-        if !row.state.is_end() {
-            row.ended = None;
-            if !row.state.has_started() && row.state != JobState::Unknown {
-                row.started = None;
-            }
-        } else if row.cause.is_some()
-            && row.started == row.ended
-            && (row.hosts.is_empty() || !self.hosts_known)
-        {
-            // The controller writes the end as the start of a job that never started.
-            row.started = None;
+        } else {
+            let read = state(self.raw_state, self.reason, source);
+            (row.state, row.cause, row.uncertain) = (read.state, read.cause, read.uncertain);
+            let ran = !(self.hosts_known && row.hosts.is_empty());
+            settle(row, self.exit, source, ran);
         }
         row.mem = self.tres_mem.or_else(|| {
             let (size, per) = self.mem?;
@@ -291,6 +278,37 @@ impl<'o> Draft<'o> {
         row.id = text(id);
         row.job = text(id);
         Some(())
+    }
+}
+
+/// What follows from the state: exit status and times. `ran`: whether it was anywhere, as far as is known.
+pub(crate) fn settle(row: &mut Row<'_>, exit: Option<(u32, u32)>, source: Source, ran: bool) {
+    let read = State { state: row.state, cause: row.cause, uncertain: row.uncertain };
+    match exit {
+        // The code of a job that was never anywhere is Slurm's own (BadConstraints: 1).
+        Some((code, signal)) if ran => {
+            row.status = state::status(read, code, signal, source);
+            if row.state == JobState::Failed
+                && row.cause.is_none()
+                && row.status.is_none()
+                && (code, signal) != (0, 0)
+            {
+                row.reason = unsaid_code(code, signal, &row.reason, source);
+            }
+        }
+        Some(_) => {}
+        None if row.state == JobState::Succeeded => row.status = Some(ExitStatus::Exit(0)),
+        None => {}
+    }
+    // A start that is only planned, and an end that is only the limit, are none.
+    if !row.state.is_end() {
+        row.ended = None;
+        if !row.state.has_started() {
+            row.started = None;
+        }
+    } else if !ran || (row.cause.is_some() && row.hosts.is_empty() && row.started == row.ended) {
+        // The controller writes the end as the start of a job that never started.
+        row.started = None;
     }
 }
 

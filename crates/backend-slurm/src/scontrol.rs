@@ -282,7 +282,7 @@ fn job(record: &[u8]) -> Option<Row<'_>> {
     }
     if let Some(at) = find_key(tail, b"Comment=") {
         let comment = &tail[at + 8..];
-        let end = [&b" WorkDir="[..], b"\n   WorkDir=", b" Command=", b"\n"]
+        let end = [&b" StdErr="[..], b" WorkDir=", b" Command=", b"\n"]
             .iter()
             .filter_map(|key| comment.windows(key.len()).position(|window| window == *key))
             .min()

@@ -84,7 +84,9 @@ impl<F: Shape> Table<F> {
                 },
                 Err(wrong) => wrong,
             };
-            if let Some(end) = self.cut_again(text, at, &mut fields)
+            // An answer of another format is not tried again line by line.
+            if errors.len() < MAX_ERRORS
+                && let Some(end) = self.cut_again(text, at, &mut fields)
                 && take(&fields, &text[at..end]).is_ok()
             {
                 at = end + 1;

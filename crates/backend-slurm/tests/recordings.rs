@@ -1,5 +1,7 @@
 //! Every recording of a real Slurm, with what we understood of it.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeMap;
