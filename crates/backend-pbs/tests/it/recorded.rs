@@ -1,16 +1,12 @@
 //! Every recording, as it is understood: one snapshot each.
 
-#![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
-
-mod recordings;
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use cluster_backend_pbs::{OpenPbs, Torque};
 use cluster_core::dialect::{Dialect, Jobs, Reading};
 
-use recordings::Recording;
+use crate::recordings::Recording;
 
 /// So many rows are shown whole; of more the first and the last ones.
 const SHOWN: usize = 6;
@@ -59,9 +55,9 @@ fn walk(dialect: &dyn Dialect, scheduler: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.set_snapshot_path(format!("snapshots/{scheduler}"));
+    settings.set_snapshot_path(format!("../snapshots/{scheduler}"));
     settings.bind(|| {
-        for recording in recordings::all(scheduler) {
+        for recording in crate::recordings::all(scheduler) {
             insta::assert_snapshot!(recording.name.clone(), understood(dialect, &recording));
         }
     });

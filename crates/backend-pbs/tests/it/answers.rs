@@ -1,0 +1,138 @@
+//! Whole answers: what is none, what is half of one, what is a refusal. Each test is an observed fact.
+
+use cluster_backend_pbs::{OpenPbs, Torque};
+use cluster_core::dialect::{Dialect, DialectError, Jobs, Reading, RefusalKind};
+
+use crate::support::{argv, jobs, output};
+
+#[test]
+fn rubbish_is_no_empty_queue() {
+    for (dialect, line) in [
+        (&OpenPbs as &dyn Dialect, "qstat -f -w"),
+        (&OpenPbs, "qstat -f -F json"),
+        (&OpenPbs, "qstat -f -F dsv"),
+        (&Torque, "qstat -x"),
+        (&Torque, "qstat -f"),
+    ] {
+        for text in
+            ["Segmentation fault\n", "<html>proxy error</html>", "\u{1b}[31mno", "{\"Jobs\":{\"1.srv\":"]
+        {
+            let output = output(0, text, "");
+            let jobs = jobs(dialect, line, &output);
+            assert!(jobs.rows.is_empty() && !jobs.errors.is_empty(), "{line}: {text}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_was_cut_is_no_whole_answer() {
+    let mut cut = output(0, "Job Id: 1.srv\n    job_state = Q\n\nJob Id: 2.srv\n    job_state = Q\n", "");
+    cut.truncated = true;
+    let jobs_of_it = jobs(&OpenPbs, "qstat -f -w", &cut);
+    assert_eq!((jobs_of_it.rows.len(), jobs_of_it.errors.len()), (1, 1));
+    let xml =
+        output(0, "<Data><Job><Job_Id>1.vm</Job_Id><job_state>Q</job_state></Job><Job><Job_Id>2.vm</Jo", "");
+    let jobs = jobs(&Torque, "qstat -x", &xml);
+    assert_eq!(jobs.rows.len(), 1);
+    assert!(!jobs.errors.is_empty());
+}
+
+#[test]
+fn an_empty_queue_is_no_rows() {
+    for (dialect, line, text) in [
+        (&OpenPbs as &dyn Dialect, "qstat -t -f -w", ""),
+        (&OpenPbs, "qstat -f -F json", "{\n\t\"timestamp\":\t1,\n\t\"pbs_server\":\t\"srv\"\n}\n"),
+        (&Torque, "qstat -t -x", ""),
+        (&Torque, "qstat -t -x", "<Data></Data>\n"),
+    ] {
+        let output = output(0, text, "");
+        assert_eq!(jobs(dialect, line, &output), Jobs::default(), "{line}");
+    }
+}
+
+#[test]
+fn a_dead_server_still_prints_json() {
+    let header = "{\n\t\"timestamp\":\t1,\n\t\"pbs_server\":\t\"srv\"\n}\n";
+    let dead = output(255, header, "Connection refused\nqstat: cannot connect to server srv (errno=15010)\n");
+    let error = OpenPbs.read(&argv("qstat -f -F json"), &dead).unwrap_err();
+    assert!(matches!(error, DialectError::Unreachable { code: 255, .. }));
+}
+
+#[test]
+fn known_jobs_beside_unknown_ones_are_rows() {
+    let mixed = output(153, "Job Id: 2.srv\n    job_state = R\n", "qstat: Unknown Job Id 9.srv\n");
+    assert_eq!(jobs(&OpenPbs, "qstat -f 2 9", &mixed).rows.len(), 1);
+    let unknown = output(153, "", "qstat: Unknown Job Id 9.srv\n");
+    let error = OpenPbs.read(&argv("qstat -f 9"), &unknown).unwrap_err();
+    assert!(matches!(error, DialectError::Refused { kind: RefusalKind::UnknownJob, .. }));
+    // The history's answer is that there is none.
+    assert_eq!(jobs(&OpenPbs, "qstat -x -f 9", &unknown), Jobs::default());
+}
+
+#[test]
+fn a_cancel_of_what_has_ended_is_done() {
+    for (dialect, code, stderr) in [
+        (&OpenPbs as &dyn Dialect, 0, ""),
+        (&OpenPbs, 35, "qdel: Job has finished 0.srv\n"),
+        (&OpenPbs, 168, "qdel: Request invalid for state of job 7.srv\n"),
+        (&Torque, 170, "qdel: Request invalid for state of job MSG=invalid state for job - COMPLETE 44.vm\n"),
+    ] {
+        let answer = output(code, "", stderr);
+        assert_eq!(dialect.read(&argv("qdel 1"), &answer).unwrap(), Reading::Done);
+    }
+    let mixed = output(153, "", "qdel: Job has finished 0.srv\nqdel: Unknown Job Id 9.srv\n");
+    assert!(OpenPbs.read(&argv("qdel 0 9"), &mixed).is_err());
+    let held = output(35, "", "qhold: Job has finished 0.srv\n");
+    assert!(OpenPbs.read(&argv("qhold 0"), &held).is_err());
+}
+
+#[test]
+fn a_command_that_died_may_have_been_heard() {
+    let died = output(134, "", "free(): invalid pointer\n");
+    let error = OpenPbs.read(&argv("qsub x"), &died).unwrap_err();
+    assert!(matches!(error, DialectError::Refused { kind: RefusalKind::TryAgain, .. }));
+    let gone = output(67, "", "qsub: submit error (End of File)\n");
+    assert!(matches!(Torque.read(&argv("qsub x"), &gone), Err(DialectError::Unreachable { .. })));
+}
+
+#[test]
+fn a_submission_is_its_id_and_nothing_else() {
+    let submitted = |text: &str| {
+        OpenPbs.read(&argv("qsub x"), &output(0, text, "")).map(|reading| match reading {
+            Reading::Submitted(id) => id.0,
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(submitted("0.srv\n").unwrap(), "0.srv");
+    assert_eq!(submitted("12[].srv.example.org\n").unwrap(), "12[].srv.example.org");
+    assert_eq!(submitted("Welcome to our site\n12.srv\n").unwrap(), "12.srv");
+    for wrong in ["", "12\n", "job 12.srv\n", "Your job 12 (\"x\") has been submitted\n"] {
+        assert!(matches!(submitted(wrong), Err(DialectError::Syntax { .. })), "{wrong:?}");
+    }
+    // -W block=true ends with the job's own code.
+    let blocked = output(7, "8.srv\n", "");
+    assert!(matches!(OpenPbs.read(&argv("qsub x"), &blocked), Ok(Reading::Submitted(_))));
+}
+
+#[test]
+fn the_families_are_told_apart() {
+    let openpbs = output(
+        0,
+        "Server: srv\n    state_count = Transit:0 Queued:2 Held:1 Begu\n\tn:0 \n    pbs_version = 23.06.06\n",
+        "",
+    );
+    let torque = output(
+        0,
+        "Server: vm\n    state_count = Transit:0 Queued:0 Exiting:0 C\n\tomplete:3 \n    pbs_version = 6.1.3\n",
+        "",
+    );
+    let sge = output(1, "", "error: ERROR! invalid option argument \"-B\"\nusage: qstat [options]\n");
+    for (dialect, own, other) in [(&OpenPbs as &dyn Dialect, &openpbs, &torque), (&Torque, &torque, &openpbs)]
+    {
+        let probe = dialect.probe().argv;
+        let Ok(Reading::Site(site)) = dialect.read(&probe, own) else { panic!("not read") };
+        assert!(site.version.is_some());
+        assert!(matches!(dialect.read(&probe, other), Err(DialectError::NotRead { .. })));
+        assert!(matches!(dialect.read(&probe, &sge), Err(DialectError::Refused { .. })));
+    }
+}
