@@ -90,9 +90,9 @@ impl<'t> Block<'t> {
         list.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    fn predecessors(&self) -> String {
-        let lists = ["jid_predecessor_list", "ja_ad_predecessor_list"].map(|key| self.get(key));
-        lists.iter().filter(|list| !list.is_empty()).copied().collect::<Vec<_>>().join(",")
+    fn predecessors(&self) -> Predecessors {
+        let of = |key: &str| Some(self.get(key).to_owned()).filter(|list| !list.is_empty());
+        Predecessors { jobs: of("jid_predecessor_list"), elements: of("ja_ad_predecessor_list") }
     }
 
     fn row(&self, text: &'t str, mem: Option<&str>) -> Result<Row<'t>, usize> {
@@ -159,26 +159,36 @@ pub(crate) struct Standing<'t> {
     pub(crate) reason: Cow<'t, str>,
 }
 
+/// What a job still waits for: whole jobs, and arrays whose elements its own wait for. Lists of ids.
+pub(crate) struct Predecessors {
+    pub(crate) jobs: Option<String>,
+    pub(crate) elements: Option<String>,
+}
+
+impl Predecessors {
+    fn waits(&self) -> Option<String> {
+        let lists: Vec<_> = self.jobs.iter().chain(&self.elements).map(String::as_str).collect();
+        (!lists.is_empty()).then(|| format!("waits for the end of {}", lists.join(",")))
+    }
+}
+
 /// From whether anything of it runs, why it is in error, what it waits for, and what the scheduler said.
 pub(crate) fn standing<'t>(
     runs: bool,
     error: Option<&'t str>,
-    predecessors: &str,
+    predecessors: &Predecessors,
     info: &[&'t str],
 ) -> Standing<'t> {
-    let said = |words: &str| info.iter().any(|line| line.contains(words));
-    let (state, uncertain, reason) = if let Some(error) = error {
-        (JobState::Held, true, Cow::Borrowed(error))
-    } else if runs {
-        (JobState::Running, false, Cow::Borrowed(""))
-    } else if !predecessors.is_empty() {
-        (JobState::Queued, false, Cow::Owned(format!("waits for the end of {predecessors}")))
-    } else if said("is in hold state") {
-        (JobState::Held, false, Cow::Borrowed(""))
-    } else if !info.is_empty() {
-        (JobState::Queued, false, Cow::Owned(info.join("; ")))
-    } else {
-        (JobState::Unknown, false, Cow::Borrowed(""))
+    let waits = predecessors.waits();
+    // Waiting element by element is a kind of hold itself; waiting for a whole job is none.
+    let held = predecessors.elements.is_none() && info.iter().any(|line| line.contains("is in hold state"));
+    let (state, uncertain, reason) = match (error, waits) {
+        (Some(error), _) => (JobState::Held, true, Cow::Borrowed(error)),
+        _ if runs => (JobState::Running, false, Cow::Borrowed("")),
+        (None, waits) if held => (JobState::Held, false, waits.map_or(Cow::Borrowed(""), Cow::Owned)),
+        (None, Some(waits)) => (JobState::Queued, false, Cow::Owned(waits)),
+        (None, None) if !info.is_empty() => (JobState::Queued, false, Cow::Owned(info.join("; "))),
+        (None, None) => (JobState::Unknown, false, Cow::Borrowed("")),
     };
     Standing { state, uncertain, reason }
 }

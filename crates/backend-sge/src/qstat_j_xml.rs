@@ -10,7 +10,7 @@ use quick_xml::events::Event;
 
 use crate::call::Call;
 use crate::lexeme;
-use crate::qstat_j::standing;
+use crate::qstat_j::{Predecessors, standing};
 use crate::xml::{position, unescape};
 
 pub(crate) fn read<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Result<Jobs<'t>, DialectError> {
@@ -88,6 +88,7 @@ struct Job<'t> {
     slots: (&'t str, &'t str),
     resources: Vec<(&'t str, &'t str)>,
     predecessors: Vec<&'t str>,
+    elements: Vec<&'t str>,
     queues: Vec<&'t str>,
     tag: Option<&'t str>,
     error: Option<&'t str>,
@@ -139,9 +140,8 @@ impl<'t> Job<'t> {
             ["JB_ja_task_concurrency"] => self.throttle = lexeme::number(value).filter(|&most| most > 0),
             ["JB_hard_resource_list", .., "CE_stringval"] => self.resources.push((name, value)),
             ["JB_hard_queue_list", .., "QR_name"] => self.queues.push(value),
-            ["JB_jid_predecessor_list" | "JB_ja_ad_predecessor_list", .., "JRE_job_number"] => {
-                self.predecessors.push(value);
-            }
+            ["JB_jid_predecessor_list", .., "JRE_job_number"] => self.predecessors.push(value),
+            ["JB_ja_ad_predecessor_list", .., "JRE_job_number"] => self.elements.push(value),
             ["JB_env_list", .., "VA_value"] if name == "CLUSTER_TAG" => self.tag = Some(value),
             ["JB_ja_tasks", .., "QIM_message"] if self.error.is_none() => self.error = Some(value),
             // 64: on its way to a host; 128: it runs.
@@ -162,7 +162,9 @@ impl<'t> Job<'t> {
         let single = self.kind & ARRAY == 0 && matches!(self.last_task, "" | "1");
         let info: Vec<_> =
             said.iter().filter(|(job, _)| *job == self.number).map(|(_, said)| *said).collect();
-        let standing = standing(self.runs, self.error, &self.predecessors.join(","), &info);
+        let list = |ids: &[&str]| Some(ids.join(",")).filter(|list| !list.is_empty());
+        let predecessors = Predecessors { jobs: list(&self.predecessors), elements: list(&self.elements) };
+        let standing = standing(self.runs, self.error, &predecessors, &info);
         let cores = match (self.environment, self.slots) {
             (false, _) => Some(1),
             (true, (min, max)) if min == max => lexeme::number::<u32>(min),

@@ -149,6 +149,16 @@ fn waiting_for_another_job_is_no_hold() {
 }
 
 #[test]
+fn a_hold_on_a_waiting_job_shows_in_its_details_only() {
+    let row = only("qstat_j_hold_and_dependency");
+    assert_eq!((row.state, &*row.reason), (JobState::Held, "waits for the end of 24"));
+    let row = only("qstat_j_pending_dep");
+    assert_eq!((row.state, &*row.reason), (JobState::Queued, "waits for the end of 73"));
+    let rows = recorded("qstat_r_xml_hold_and_dependency").rows;
+    assert!(rows.iter().filter(|row| row.job == "25").all(|row| row.state == JobState::Queued));
+}
+
+#[test]
 fn a_job_in_error_has_not_ended() {
     for row in recorded("qstat_r_xml").rows.iter().filter(|row| row.raw_state == "Eqw") {
         assert_eq!((row.state, row.uncertain), (JobState::Held, true));
