@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod arrays;
+mod bare;
 mod chunks;
 mod control;
 mod dependencies;

@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::mock::{self, KINDS};
 use crate::scheduler::{self, Kind, Limits};
 use crate::tool::{self, cargo, installed};
-use crate::workspace::{CLI, Workspace};
+use crate::workspace::Workspace;
 
 /// How many tests run at once: they wait for schedulers more than they compute.
 const AT_ONCE: &str = "6";
@@ -50,10 +50,8 @@ impl Site {
 
 /// Builds what the suite consists of.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
-    for package in [CLI, mock::MOCK] {
-        tool::run(cargo(&["build", "-p", package]).current_dir(&workspace.root))?;
-    }
-    Ok(())
+    // The selection of `cargo xtask test`: another one would build the large dependencies a second time.
+    tool::run(cargo(&["build", "--workspace", "--all-features", "--bins"]).current_dir(&workspace.root))
 }
 
 /// Runs it, or those tests of it whose names contain one of `filters`.
@@ -88,7 +86,7 @@ fn tests(
     variables: &[(String, String)],
     filters: &[&str],
 ) -> anyhow::Result<()> {
-    let suite = ["-p", "cluster-tests", "--test", "conformance"];
+    let suite = ["--workspace", "--all-features", "--test", "conformance"];
     let mut command = if installed("cargo-nextest") {
         let mut command = cargo(&["nextest", "run"]);
         command.args(suite).args(["--profile", "conformance", "--test-threads", AT_ONCE]).args(filters);
