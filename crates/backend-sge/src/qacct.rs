@@ -14,18 +14,16 @@ use crate::{lexeme, owned, refusal};
 /// How far a host's clock may be behind that of the submit host.
 const CLOCKS: i64 = 600;
 
-/// One job: `-j ID`. More: all of the user's since then, because `-j` takes one id only and every call reads
-/// the whole file. Jobs that never started have no start and are left out by `-b`; they are no ends.
+/// One job: `-j ID`. More, or all: those of the user since then, because `-j` takes one id only and every call
+/// reads the whole file. Jobs that never started have no start and are left out by `-b`; they are no ends.
 pub(crate) fn invocations(ids: &[RemoteId], user: &str, since: Timestamp) -> Vec<Invocation> {
-    let mut jobs: Vec<&str> = ids
-        .iter()
-        .filter(|id| lexeme::is_id(&id.0))
-        .map(|id| id.0.split('.').next().unwrap_or(&id.0))
-        .collect();
+    let number = |id: &RemoteId| id.0.split('.').next().filter(|_| lexeme::is_id(&id.0)).map(str::to_owned);
+    let mut jobs: Vec<String> = ids.iter().filter_map(number).collect();
     jobs.sort_unstable();
     jobs.dedup();
     match jobs.as_slice() {
-        [] => Vec::new(),
+        // None of these can be a job of Grid Engine's.
+        [] if !ids.is_empty() => Vec::new(),
         [job] => vec![call::invocation(["qacct", "-j", job])],
         _ => {
             let begin = lexeme::begin(since.0.div_euclid(1_000_000).saturating_sub(CLOCKS));
@@ -266,7 +264,8 @@ mod tests {
         };
         assert_eq!(lines(&["88.3", "88.4", "88"]), ["qacct -j 88"]);
         assert_eq!(lines(&["88", "89"]), ["qacct -o ann -b 202611201726.02 -j"]);
-        assert!(lines(&[]).is_empty() && lines(&["*"]).is_empty());
+        assert_eq!(lines(&[]), ["qacct -o ann -b 202611201726.02 -j"]);
+        assert!(lines(&["*"]).is_empty());
     }
 
     #[test]
