@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Attach(commands::attach::Args),
     /// Print the output of jobs
     Logs(commands::logs::Args),
+    /// List a scheduler's own queue, mine or anybody's
+    Queue(commands::queue::Args),
     /// End jobs
     Cancel(commands::control::CancelArgs),
     /// Keep queued jobs from starting
@@ -80,12 +82,16 @@ pub(crate) enum Command {
     Gc(commands::tidy::GcArgs),
     /// Make a root for the jobs of a project
     Init(commands::init::Args),
+    /// The places to run: what was found, and whether it can be reached
+    System(commands::system::Args),
     /// The runner, which starts jobs on this machine
     Local(commands::local::Args),
     /// The job store: check, export, unlock, path
     Db(commands::db::Args),
     /// Inside a job: who it is, and facts about it
     Job(commands::job::Args),
+    /// What to send with a bug report
+    Debug(commands::debug::Args),
     /// Print what a shell needs to complete these commands
     Completions(commands::completions::Args),
 }

@@ -17,7 +17,7 @@ use crate::output::talk;
 use crate::schedulers::{SCHEDULERS, scheduler};
 
 /// `--system cluster`: any but `local`.
-const ANY: &str = "cluster";
+pub(crate) const ANY: &str = "cluster";
 
 /// A place to run.
 pub(crate) enum Chosen {
@@ -47,11 +47,12 @@ pub(crate) fn choose(context: &Context, flag: Option<&str>) -> anyhow::Result<Ch
     match (answering.next(), answering.next()) {
         (None, _) if context.config.require_cluster => Err(none_answers(&systems, &detected).into()),
         (None, _) => {
-            for found in &detected.found {
-                let why = found.error.as_deref().unwrap_or_default();
+            if detected.anew && !detected.found.is_empty() && !context.common.quiet {
+                let names: Vec<_> = detected.found.iter().map(|found| found.system.as_str()).collect();
                 talk(&format!(
-                    "cluster: {} does not answer, so jobs run on this machine: {why}",
-                    found.system
+                    "cluster: no scheduler answers on this host (tried {}), so jobs run on this machine; `cluster \
+                     system ls` says why",
+                    names.join(", ")
                 ));
             }
             Ok(Chosen::Local)
@@ -99,7 +100,8 @@ fn take(systems: Vec<System>, name: &str) -> anyhow::Result<System> {
     found.ok_or_else(|| usage(format!("there is no system {name}")))
 }
 
-fn named(context: &Context, name: &str) -> anyhow::Result<Chosen> {
+/// The system of this name.
+pub(crate) fn named(context: &Context, name: &str) -> anyhow::Result<Chosen> {
     Ok(resolve(&context.config, &context.surroundings(), name)?)
 }
 
@@ -153,22 +155,33 @@ pub(crate) fn candidates(context: &Context) -> Vec<System> {
     configured.chain(bare).filter_map(|(name, config)| system(around.clone(), name, config)).collect()
 }
 
+/// All systems whose commands are here.
+pub(crate) fn answering(context: &Context) -> anyhow::Result<Vec<System>> {
+    let systems = candidates(context);
+    let detected = detect(&systems, false)?;
+    if detected.first().is_none() {
+        return Err(none_answers(&systems, &detected).into());
+    }
+    let answers = |system: &System| detected.found.iter().any(|found| found.system == system.name());
+    Ok(systems.into_iter().filter(answers).collect())
+}
+
+/// Why a system's scheduler is not on this host.
+pub(crate) fn not_there(system: &System) -> String {
+    let command = system.dialect().commands().first().copied().unwrap_or_default();
+    let in_bin = system.config().bin.as_ref().map(|bin| bin.join(command));
+    match system.config().commands.get(command).cloned().or(in_bin) {
+        Some(path) => format!("there is no command {}", path.display()),
+        None => format!("{command} is not on PATH"),
+    }
+}
+
 /// Says what was tried.
 fn none_answers(systems: &[System], detected: &Detected) -> OutOfReach {
     let tried = systems.iter().map(|system| {
         let found = detected.found.iter().find(|found| found.system == system.name());
-        match found.and_then(|found| found.error.clone()) {
-            Some(error) => format!("\n  {}: {error}", system.name()),
-            None => {
-                let command = system.dialect().commands().first().copied().unwrap_or_default();
-                let path = system.config().bin.as_ref().map(|bin| bin.join(command));
-                let path = system.config().commands.get(command).cloned().or(path);
-                match path {
-                    Some(path) => format!("\n  {}: there is no command {}", system.name(), path.display()),
-                    None => format!("\n  {}: {command} is not on PATH", system.name()),
-                }
-            }
-        }
+        let why = found.and_then(|found| found.error.clone()).unwrap_or_else(|| not_there(system));
+        format!("\n  {}: {why}", system.name())
     });
     OutOfReach(format!("no scheduler answers on this host; tried:{}", tried.collect::<String>()))
 }

@@ -5,13 +5,11 @@ mod args;
 mod choose;
 mod commands;
 mod context;
-#[allow(dead_code)]
 mod default_system;
 mod exit;
 mod output;
 mod reference;
 mod runner_process;
-#[allow(dead_code)]
 mod schedulers;
 mod signals;
 mod sources;

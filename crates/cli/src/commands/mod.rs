@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod control;
 pub(crate) mod db;
+pub(crate) mod debug;
 pub(crate) mod get;
 pub(crate) mod init;
 pub(crate) mod job;
@@ -12,10 +13,12 @@ pub(crate) mod local;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod map;
+pub(crate) mod queue;
 pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod submit;
+pub(crate) mod system;
 pub(crate) mod tidy;
 pub(crate) mod wait;
 
@@ -26,8 +29,9 @@ use crate::exit::Exit;
 /// Does what was asked for.
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     let command = match args.command {
-        // These two work where there is no home, too.
+        // These work where there is no home, too.
         Command::Completions(args) => return completions::run(&args),
+        Command::Debug(args) => return debug::run(&args),
         Command::Init(init) => return init::run(args.common, &init),
         command => command,
     };
@@ -52,7 +56,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Local(args) => local::run(&context, &args),
         Command::Db(args) => db::run(&context, &args),
         Command::Job(args) => job::run(&context, &args),
+        Command::Queue(args) => queue::run(&context, &args),
+        Command::System(args) => system::run(&context, &args),
         // Done above.
-        Command::Init(_) | Command::Completions(_) => Ok(Exit::GOOD),
+        Command::Init(_) | Command::Debug(_) | Command::Completions(_) => Ok(Exit::GOOD),
     }
 }

@@ -39,6 +39,9 @@ pub struct Detected {
     pub found: Vec<Found>,
     /// When they were asked.
     pub at: Timestamp,
+    /// Whether that was just now, and not a kept answer.
+    #[serde(skip)]
+    pub anew: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,7 +102,7 @@ pub fn detect(systems: &[System], anew: bool) -> Result<Detected, SystemError> {
             })
             .collect()
     });
-    let cache = Cache { key, detected: Detected { found, at: now } };
+    let cache = Cache { key, detected: Detected { found, at: now, anew: true } };
     replace(&path, |file| Ok(serde_json::to_writer(file, &cache)?))?;
     Ok(cache.detected)
 }
@@ -110,6 +113,12 @@ impl System {
     /// # Errors
     /// The reason, for people.
     pub fn probe(&self) -> Result<Site, String> {
+        // Who shows it says of which system it is.
+        let prefix = format!("system {}: ", self.name);
+        self.probed().map_err(|error| error.strip_prefix(&prefix).map(str::to_owned).unwrap_or(error))
+    }
+
+    fn probed(&self) -> Result<Site, String> {
         let mut question = self.dialect.probe();
         question.timeout = question.timeout.min(self.config.timeout.unwrap_or(PATIENCE)).min(PATIENCE);
         let prepared = self.prepared(&question);
@@ -119,9 +128,7 @@ impl System {
             .run(&prepared)
             .map_err(|error| self.host_error(prepared.command_line(), error).to_string())?;
         match self.read(&question, &output).map_err(|error| error.to_string())? {
-            Reading::Site(site) if site.up == Some(false) => {
-                Err(format!("system {}: its controller does not answer", self.name))
-            }
+            Reading::Site(site) if site.up == Some(false) => Err("its controller does not answer".to_owned()),
             Reading::Site(site) => Ok(site),
             _ => {
                 Err(format!("system {}: the answer to {} is none of it", self.name, prepared.command_line()))

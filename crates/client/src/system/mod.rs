@@ -10,12 +10,14 @@
 //! | `recording` | what a command printed and when, as a file |
 //! | `shared` | one file, one lock, one asker for all processes of the user |
 //! | `queue` | the queue, the accounting and the site, through these files |
+//! | `listing` | what a queue looks like, for people and scripts |
 //! | `pace` | how often one looks |
 //! | `detect` | which schedulers answer on this host |
 
 mod command;
 mod detect;
 mod error;
+pub mod listing;
 mod pace;
 mod queue;
 mod recording;

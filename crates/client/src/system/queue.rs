@@ -145,7 +145,28 @@ impl System {
         Ok(site)
     }
 
-    fn configured_site(&self) -> Site {
+    /// Whether the accounting answers; false: there is none. What it says is not kept.
+    ///
+    /// # Errors
+    /// Where there should be one, and it does not answer.
+    pub fn check_accounting(&self) -> Result<bool, SystemError> {
+        let ids = [RemoteId("1".to_owned())];
+        let questions = match self.config.accounting {
+            Some(false) => Vec::new(),
+            _ => self.dialect.accounting(&ids, self.user(), Timestamp::now()),
+        };
+        for question in &questions {
+            match self.record(question)?.jobs(self) {
+                Ok(_) => {}
+                Err(error) if error.refusal() == Some(RefusalKind::UnknownJob) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(!questions.is_empty())
+    }
+
+    /// What the configuration alone says of the limits.
+    pub fn configured_site(&self) -> Site {
         let partitions = self.config.partitions.iter().map(|(name, limits)| Partition {
             name: name.clone(),
             max_time: limits.max_time,

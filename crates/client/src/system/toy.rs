@@ -60,7 +60,7 @@ impl Toy {
     }
 }
 
-struct ToyDialect;
+pub(crate) struct ToyDialect;
 
 impl Dialect for ToyDialect {
     fn name(&self) -> &'static str {
@@ -99,8 +99,8 @@ impl Dialect for ToyDialect {
         Ok(Invocation::new(["toysub".into(), request.script.as_os_str().to_owned()]))
     }
 
-    fn element(&self, array: &RemoteId, _: u32) -> RemoteId {
-        array.clone()
+    fn element(&self, array: &RemoteId, position: u32) -> RemoteId {
+        RemoteId(format!("{array}#{position}"))
     }
 
     fn query(&self, whose: Whose<'_>) -> Invocation {
@@ -155,8 +155,15 @@ impl Dialect for ToyDialect {
         Ok(Reading::Jobs(jobs))
     }
 
-    fn hosts(&self, _: &str) -> Result<Vec<HostCores>, DialectError> {
-        Ok(Vec::new())
+    fn hosts(&self, folded: &str) -> Result<Vec<HostCores>, DialectError> {
+        if folded == "?" {
+            return Err(DialectError::syntax("hosts", b"?", 0, "hosts"));
+        }
+        let host = |word: &str| match word.split_once(':') {
+            Some((host, cores)) => HostCores { host: host.to_owned(), cores: cores.parse().ok() },
+            None => HostCores { host: word.to_owned(), cores: None },
+        };
+        Ok(folded.split(' ').map(host).collect())
     }
 
     fn log(&self, log: &Path, _: Option<u32>) -> PathBuf {

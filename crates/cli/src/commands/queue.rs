@@ -1,0 +1,322 @@
+//! `cluster queue`: what is in a scheduler's queue, whoever sent it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cluster_client::system::listing::{Listed, NodeUse, by_node, fold, unfold};
+use cluster_client::system::{Snapshot, System};
+use cluster_core::dialect::{Row, Whose};
+use cluster_core::{JobState, Timestamp};
+use globset::{GlobBuilder, GlobMatcher};
+use serde::Serialize;
+
+use crate::choose;
+use crate::commands::ls::shown;
+use crate::context::Context;
+use crate::exit::{Exit, usage};
+use crate::output::{json, line, span, table, talk};
+
+/// A snapshot of this age is new enough: `watch cluster queue` asks no more often.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// The options of `queue`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Everybody's jobs, not only mine
+    #[arg(long, short = 'a', conflicts_with = "user")]
+    all: bool,
+    /// This user's jobs (repeatable)
+    #[arg(long, short = 'u', value_name = "USER")]
+    user: Vec<String>,
+    /// Jobs in this partition or queue (repeatable)
+    #[arg(long, short = 'p', value_name = "PARTITION")]
+    partition: Vec<String>,
+    /// Jobs in this state: running, queued, held, done, bad, or a single state (repeatable)
+    #[arg(long, value_name = "STATE")]
+    state: Vec<Group>,
+    /// Jobs with a name like this
+    #[arg(long, value_name = "GLOB")]
+    name: Option<String>,
+    /// Each element of an array in its own line
+    #[arg(long)]
+    tasks: bool,
+    /// Only how many jobs there are
+    #[arg(long, conflicts_with_all = ["ids", "nodes"])]
+    count: bool,
+    /// Only the scheduler's ids, for xargs
+    #[arg(long, conflicts_with = "nodes")]
+    ids: bool,
+    /// The nodes on which they run, with the cores that are used
+    #[arg(long)]
+    nodes: bool,
+    /// The system whose queue it is [default: the default system, else the scheduler that answers here]
+    #[arg(long, value_name = "NAME", conflicts_with = "all_systems")]
+    system: Option<String>,
+    /// All systems, but for those whose names begin with _
+    #[arg(long)]
+    all_systems: bool,
+}
+
+/// Some states.
+#[derive(Debug, Clone)]
+enum Group {
+    /// Ended.
+    Done,
+    /// Ended otherwise than well, or may never go on by itself.
+    Bad,
+    Queued,
+    One(JobState),
+}
+
+impl std::str::FromStr for Group {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "done" => Ok(Self::Done),
+            "bad" => Ok(Self::Bad),
+            "queued" => Ok(Self::Queued),
+            other => other.parse().map(Self::One).map_err(|_| {
+                let states = JobState::ALL.map(JobState::as_str).join(", ");
+                format!("expected done, bad, or one of {states}")
+            }),
+        }
+    }
+}
+
+impl Group {
+    fn has(&self, row: &Row<'_>) -> bool {
+        match self {
+            Self::Done => row.state.is_end(),
+            Self::Bad => row.state == JobState::Failed || row.uncertain,
+            Self::Queued => {
+                matches!(row.state, JobState::Created | JobState::Submitting | JobState::Queued)
+            }
+            Self::One(state) => row.state == *state,
+        }
+    }
+}
+
+/// What is looked for, beyond whose it is.
+struct Filter<'a> {
+    args: &'a Args,
+    users: &'a [String],
+    name: Option<GlobMatcher>,
+}
+
+impl Filter<'_> {
+    fn takes(&self, row: &Row<'_>) -> bool {
+        let args = self.args;
+        // Some schedulers cannot be asked for one user's jobs, and some add the host.
+        let user = row.user.split('@').next().unwrap_or_default();
+        (args.all || user.is_empty() || self.users.iter().any(|one| one == user))
+            && (args.partition.is_empty() || args.partition.iter().any(|one| *one == row.partition))
+            && (args.state.is_empty() || args.state.iter().any(|group| group.has(row)))
+            && self.name.as_ref().is_none_or(|glob| glob.is_match(&*row.name))
+    }
+}
+
+/// A line in JSON; version 1.
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u32,
+    system: &'a str,
+    #[serde(flatten)]
+    listed: &'a Listed<'a>,
+}
+
+#[derive(Serialize)]
+struct Node<'a> {
+    v: u32,
+    system: &'a str,
+    #[serde(flatten)]
+    used: &'a NodeUse,
+}
+
+#[derive(Serialize)]
+struct Count<'a> {
+    v: u32,
+    system: &'a str,
+    jobs: u64,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
+    let systems = if args.all_systems {
+        choose::answering(context)?
+    } else {
+        match args.system.as_deref() {
+            Some(name) if name != choose::ANY => {
+                vec![choose::by_name(&context.config, &context.surroundings(), name)?]
+            }
+            _ => vec![choose::any(context)?],
+        }
+    };
+    let name = match &args.name {
+        Some(glob) => {
+            let glob = GlobBuilder::new(glob).build().map_err(|error| usage(format!("--name: {error}")))?;
+            Some(glob.compile_matcher())
+        }
+        None => None,
+    };
+    let mine = [context.surroundings().user];
+    let users = if args.user.is_empty() { &mine[..] } else { &args.user[..] };
+    let filter = Filter { args, users, name };
+    let whose = if args.all { Whose::All } else { Whose::Users(users) };
+    let mut exit = Exit::GOOD;
+    for system in &systems {
+        let since = Timestamp::now().before(FRESH.min(system.config().poll));
+        let result = system
+            .queue_now(whose, since)
+            .map_err(Into::into)
+            .and_then(|snapshot| print(context, &filter, system, &snapshot, systems.len() > 1));
+        match result {
+            Ok(()) => {}
+            Err(error) if systems.len() == 1 => return Err(error),
+            // The others are shown.
+            Err(error) => {
+                talk(&format!("cluster: {error}"));
+                exit = crate::exit::code(&error);
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn print(
+    context: &Context,
+    filter: &Filter<'_>,
+    system: &System,
+    snapshot: &Snapshot,
+    several: bool,
+) -> anyhow::Result<()> {
+    let args = filter.args;
+    let jobs = snapshot.jobs(system)?;
+    let rows: Vec<&Row<'_>> = jobs.rows.iter().filter(|row| filter.takes(row)).collect();
+    let name = system.name();
+    if several && !context.common.json {
+        talk(&format!("{name}:"));
+    }
+    if args.count {
+        print_count(context, name, &fold(&rows))?;
+    } else if args.nodes {
+        print_nodes(context, system, &rows)?;
+    } else {
+        let lines: Box<dyn Iterator<Item = Listed<'_>>> = if args.tasks {
+            Box::new(unfold(&rows, system.dialect()))
+        } else {
+            Box::new(fold(&rows).into_iter())
+        };
+        if context.common.json {
+            for listed in lines {
+                json(&Line { v: 1, system: name, listed: &listed })?;
+            }
+        } else if args.ids {
+            for listed in lines {
+                line(&listed.id)?;
+            }
+        } else {
+            print_table(&lines.collect::<Vec<_>>(), args.all || users_differ(filter))?;
+        }
+    }
+    if !jobs.errors.is_empty() && !context.common.quiet {
+        talk(&format!("cluster: {} records of {name} were not understood, the first:", jobs.errors.len()));
+        talk(&format!("  {}", jobs.errors[0]));
+        talk(&format!("  `cluster debug parse` reads what `{}` prints", snapshot.command_line()));
+    }
+    Ok(())
+}
+
+fn users_differ(filter: &Filter<'_>) -> bool {
+    filter.users.len() > 1
+}
+
+fn print_count(context: &Context, system: &str, lines: &[Listed<'_>]) -> anyhow::Result<()> {
+    let mut counts = BTreeMap::new();
+    for listed in lines {
+        if listed.counts.is_empty() {
+            *counts.entry(listed.state.as_str()).or_default() += listed.jobs;
+        }
+        for (state, count) in &listed.counts {
+            *counts.entry(*state).or_default() += count;
+        }
+    }
+    let jobs = lines.iter().map(|listed| listed.jobs).sum();
+    if context.common.json {
+        return json(&Count { v: 1, system, jobs, counts });
+    }
+    line(&jobs.to_string())
+}
+
+fn print_nodes(context: &Context, system: &System, rows: &[&Row<'_>]) -> anyhow::Result<()> {
+    let (nodes, errors) = by_node(rows, system.dialect());
+    if context.common.json {
+        nodes.iter().try_for_each(|used| json(&Node { v: 1, system: system.name(), used }))?;
+    } else {
+        let cells = |node: &NodeUse| vec![node.node.clone(), node.cores.to_string(), node.jobs.to_string()];
+        table(&["NODE", "CORES", "JOBS"], &nodes.iter().map(cells).collect::<Vec<_>>())?;
+    }
+    for error in errors.iter().take(3) {
+        talk(&format!("cluster: {error}"));
+    }
+    Ok(())
+}
+
+fn print_table(lines: &[Listed<'_>], users: bool) -> anyhow::Result<()> {
+    let mut head = vec!["ID", "NAME", "PARTITION", "JOBS", "STATE", "CORES", "TIME", "WHERE"];
+    if users {
+        head.insert(2, "USER");
+    }
+    let now = Timestamp::now();
+    let rows = lines.iter().map(|listed| {
+        let began = listed.started.filter(|_| listed.state == JobState::Running);
+        let waited = listed.submitted.filter(|_| !listed.state.is_end() && began.is_none());
+        let ran = listed.started.zip(listed.ended).map(|(from, to)| to.since(from));
+        let time = ran.or(began.or(waited).map(|from| now.since(from)));
+        let cores = listed.cores.map_or_else(String::new, |cores| cores.to_string());
+        let mut cells = vec![
+            listed.id.to_string(),
+            shown(listed.name),
+            shown(listed.partition),
+            listed.jobs.to_string(),
+            states(listed),
+            cores,
+            time.map_or_else(String::new, span),
+            place(listed),
+        ];
+        if users {
+            cells.insert(2, shown(listed.user));
+        }
+        cells
+    });
+    table(&head, &rows.collect::<Vec<_>>())
+}
+
+/// The state in our words, and in the scheduler's where ours says too little.
+fn states(listed: &Listed<'_>) -> String {
+    let mut text = match listed.counts.len() {
+        0 | 1 => match listed.state {
+            JobState::Unknown => format!("unknown ({})", shown(listed.raw_state)),
+            state => state.to_string(),
+        },
+        _ => {
+            let each: Vec<_> =
+                listed.counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+            format!("{} ({})", listed.state, each.join(", "))
+        }
+    };
+    if let Some(status) = listed.status.filter(|status| !status.is_success()) {
+        text.push_str(&format!(", exit {}", status.code()));
+    }
+    text
+}
+
+/// Where it runs, or why it does not.
+fn place(listed: &Listed<'_>) -> String {
+    match &listed.hosts[..] {
+        [] if listed.reason.is_empty() || listed.reason == "None" => String::new(),
+        [] => format!("({})", shown(listed.reason)),
+        [one] => shown(one),
+        [one, more @ ..] => format!("{} and {} more", shown(one), more.len()),
+    }
+}
