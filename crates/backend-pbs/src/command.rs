@@ -6,7 +6,8 @@ use std::path::Path;
 use cluster_core::host::Invocation;
 
 /// Variables that shape what the commands print or leave out.
-const SHAPING: &[&str] = &["PBS_QSTAT_EXECONLY", "PBS_QSTAT_NO_COMPLETE", "PBSDEBUG", "PBSCORE"];
+const SHAPING: &[&str] =
+    &["PBS_QSTAT_EXECONLY", "PBS_QSTAT_NO_COMPLETE", "QSTATRCHOME", "PBSDEBUG", "PBSCORE"];
 
 /// A command line whose output is read.
 pub(crate) fn question<W: Into<OsString>>(argv: impl IntoIterator<Item = W>) -> Invocation {

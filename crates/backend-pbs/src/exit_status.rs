@@ -75,16 +75,14 @@ fn exceeded(comment: &str) -> Option<Cause> {
 }
 
 /// The codes of OpenPBS's node daemon (`JOB_EXEC_*` of its `job.h`). Those of CPU use beyond the limit
-/// (-24, -25) and of codes that we do not know are no cause of ours: the comment says more.
+/// (-24, -25) and codes that we do not know are no cause of ours: the comment says more.
 fn open_pbs_code(code: i64) -> Option<Cause> {
     Some(match code {
-        // The job was not started: no home directory, no working directory, a bad user on that node.
-        -1 | -2 | -10 | -30 => Cause::NodeFailure,
-        // To be tried again; the daemon restarted and could not take the job up or run it again.
-        -9..=-3 | -11 | -12 => Cause::NodeFailure,
-        // A hook asked for a rerun or failed (-16, -17, -19), or for the job's deletion (-18).
-        -16 | -17 | -19 => Cause::NodeFailure,
-        -18 => Cause::Cancelled,
+        // A hook had the job deleted.
+        -17 | -19 => Cause::Cancelled,
+        // Not started on that node (no home directory, no such user, a security check), or aborted by the
+        // daemon's restart or a hook, to be run again where it may be.
+        -23..=-1 | -30 => Cause::NodeFailure,
         -26 | -27 => Cause::OutOfMemory,
         -28 | -29 => Cause::Timeout,
         _ => return None,
@@ -107,7 +105,7 @@ fn torque(evidence: Evidence<'_>) -> End {
 /// The codes of Torque's node daemon, which differ from OpenPBS's from -10 on.
 fn torque_code(code: i64) -> Option<Cause> {
     Some(match code {
-        -9..=-1 => Cause::NodeFailure,
+        -9..=-1 | -13 => Cause::NodeFailure,
         -10 => Cause::OutOfMemory,
         -11 | -12 => Cause::Timeout,
         _ => return None,

@@ -1,5 +1,4 @@
-//! OpenPBS, PBS Pro and Torque: scripts and command lines, and what their commands print, as typed rows. Pure.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod blocks;

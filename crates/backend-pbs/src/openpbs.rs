@@ -68,7 +68,7 @@ impl Dialect for OpenPbs {
         ScriptFacts {
             position: "${PBS_ARRAY_INDEX-}",
             remote_id: "${PBS_JOBID-}",
-            // The daemon signals every process of the job's session: a qdel of a script that only slept
+            // The daemon signals every process of the job's session once: qdel of a script that only slept
             // ended with 143, the shell's word for a command that TERM met.
             signals_shell_alone: false,
             codes: &[],

@@ -35,10 +35,12 @@ pub(crate) fn submit(flavour: Flavour, request: &SubmitRequest<'_>) -> Result<In
 }
 
 /// The log as `-o` takes it: OpenPBS puts the element's number in place of `^array_index^`, Torque adds `-3`
-/// by itself.
+/// to the path by itself.
 fn log_argument(flavour: Flavour, request: &SubmitRequest<'_>) -> Result<OsString, DialectError> {
     let mut path = request.log.as_os_str().to_owned();
-    if path.to_string_lossy().contains(':') {
+    // OpenPBS takes a path that begins with a slash for a path, colons and all.
+    let taken_for_host = flavour == Flavour::Torque || request.log.is_relative();
+    if taken_for_host && path.to_string_lossy().contains(':') {
         return Err(cannot(
             format!("the log {}", request.log.display()),
             "qsub takes what stands before a colon for a host; use a root without colons in its path",

@@ -66,7 +66,8 @@ impl Dialect for Torque {
         ScriptFacts {
             position: "${PBS_ARRAYID-}",
             remote_id: "${PBS_JOBID-}",
-            // As in OpenPBS: the daemon goes through the processes of the session.
+            // The daemon goes through the processes of the session, and their groups: a command may get TERM
+            // more than once, the shell is never the only one.
             signals_shell_alone: false,
             codes: &[],
             unset: &[],

@@ -126,7 +126,8 @@ fn the_families_are_told_apart() {
         "Server: vm\n    state_count = Transit:0 Queued:0 Exiting:0 C\n\tomplete:3 \n    pbs_version = 6.1.3\n",
         "",
     );
-    let sge = output(1, "", "error: ERROR! invalid option argument \"-B\"\nusage: qstat [options]\n");
+    let sge =
+        output(1, "", "SGE 8.1.9\nusage: qstat [options]\n        [-ext]\ninvalid option argument \"-B\"\n");
     for (dialect, own, other) in [(&OpenPbs as &dyn Dialect, &openpbs, &torque), (&Torque, &torque, &openpbs)]
     {
         let probe = dialect.probe().argv;

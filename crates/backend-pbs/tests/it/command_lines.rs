@@ -73,18 +73,25 @@ fn each_element_has_a_log_of_its_own() {
 #[test]
 fn what_would_be_refused_or_would_kill_the_server_is_not_sent() {
     for dialect in [&OpenPbs as &dyn Dialect, &Torque] {
-        // An array of one, of none (the falling range 0--1), no running element, a host in the log's path.
+        // An array of one, of none (a falling range), no running element, a host in the log's path.
         for result in [
             submit(dialect, |request| request.array = Some(1)),
             submit(dialect, |request| request.array = Some(0)),
             submit(dialect, |request| (request.array, request.throttle) = (Some(2), Some(0))),
-            submit(dialect, |request| request.log = Path::new("/r:1/0.sched")),
+            submit(dialect, |request| request.log = Path::new("r:1/0.sched")),
             depend(dialect, vec![on(DependencyKind::AfterOk, "12.srv,before:3", true)]),
             depend(dialect, vec![on(DependencyKind::AfterOk, "", true)]),
         ] {
             assert!(matches!(result, Err(DialectError::Cannot { .. })), "{result:?}");
         }
     }
+}
+
+#[test]
+fn a_colon_in_a_path_is_a_host_to_torque() {
+    let colon = |request: &mut SubmitRequest<'_>| request.log = Path::new("/r:1/0.sched");
+    assert!(submit(&OpenPbs, colon).unwrap().contains("-o /r:1/0.sched"));
+    assert!(matches!(submit(&Torque, colon), Err(DialectError::Cannot { .. })));
 }
 
 #[test]

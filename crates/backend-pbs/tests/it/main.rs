@@ -4,6 +4,7 @@
 
 mod answers;
 mod command_lines;
+mod directives;
 mod forms_agree;
 mod outcomes;
 mod recorded;
