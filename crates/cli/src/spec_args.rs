@@ -6,12 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use cluster_client::{Stage, SubmitOptions};
+use cluster_client::system::System;
+use cluster_client::{ClientError, Stage, SubmitOptions};
 use cluster_core::job_script::travels;
-use cluster_core::{ByteString, Command, Dependency, JobSpec, MemSize, OutputMode, Resources, Walltime};
+use cluster_core::{
+    ByteString, Command, Dependency, ForeignDependency, JobSpec, MemSize, OutputMode, Resources, Walltime,
+};
+use cluster_localqueue::capacity::Amount;
 use cluster_options::config::Nesting;
-use cluster_options::{CoreAmount, EnvExport, MemAmount};
+use cluster_options::{CoreAmount, EnvExport, MemAmount, Value};
+use indexmap::IndexMap;
 
+use crate::commands::hand_over::{How, Target, target};
 use crate::context::Context;
 use crate::exit::usage;
 use crate::output::talk;
@@ -50,9 +56,10 @@ pub(crate) struct SpecArgs {
     /// The higher goes first
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     priority: Option<i32>,
-    /// Start after other jobs: 17, 17.3, afterany:17, afternotok:17.0-4, after:17 (repeatable)
+    /// Start after other jobs: 17, 17.3, afterany:17, afternotok:17.0-4, after:17, aftercorr:17 (job for job),
+    /// remote:4711 (a job of the scheduler that is not ours); repeatable
     #[arg(long, value_name = "DEPENDENCY", visible_alias = "depends", value_delimiter = ',')]
-    after: Vec<Dependency>,
+    after: Vec<After>,
     /// Submit held: nothing starts before `cluster release`
     #[arg(long)]
     pub(crate) hold: bool,
@@ -86,9 +93,30 @@ pub(crate) struct SpecArgs {
     /// Make an error of what the system cannot do
     #[arg(long)]
     strict: bool,
-    /// The system to run on: local
+    /// The system to run on: local, one of the configuration, a scheduler's name, or cluster (any but local)
     #[arg(long, value_name = "NAME")]
     system: Option<String>,
+    /// Record and send nothing: print what would be sent
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What `--after` takes: jobs of ours, or of the scheduler.
+#[derive(Debug, Clone)]
+enum After {
+    Ours(Dependency),
+    Foreign(ForeignDependency),
+}
+
+impl std::str::FromStr for After {
+    type Err = cluster_core::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains("remote:") {
+            return text.parse().map(Self::Foreign);
+        }
+        text.parse().map(Self::Ours)
+    }
 }
 
 impl SpecArgs {
@@ -96,12 +124,12 @@ impl SpecArgs {
     pub(crate) fn spec(
         &self,
         context: &Context,
+        target: &Target,
         stage: &Stage,
         command: Command,
         first_word: &OsStr,
         array: bool,
     ) -> anyhow::Result<JobSpec> {
-        self.check_system(context)?;
         let depth = context.depth();
         let max_running = self.nested(context, depth)?;
         let cwd = match &self.chdir {
@@ -116,6 +144,8 @@ impl SpecArgs {
             None => Path::new(first_word).file_name().unwrap_or(first_word).to_string_lossy().into_owned(),
         };
         let output = match self.output.as_deref() {
+            // On a node there is nobody who could pack.
+            _ if target.system().is_some() => OutputMode::Files,
             Some("packed") => OutputMode::Packed,
             Some("files") => OutputMode::Files,
             _ if array => OutputMode::Packed,
@@ -126,8 +156,9 @@ impl SpecArgs {
         let mut spec = JobSpec {
             command,
             umask: umask(),
-            resources: self.resources(context)?,
-            dependencies: self.after.clone(),
+            resources: self.resources(context, target)?,
+            dependencies: self.dependencies(),
+            foreign: self.foreign(),
             priority: self.priority.unwrap_or(0),
             max_running,
             output,
@@ -137,7 +168,7 @@ impl SpecArgs {
             depth,
             ..JobSpec::single(name, Vec::new(), cwd.into())
         };
-        stage.environment(&mut spec, &self.environment(context))?;
+        stage.environment(&mut spec, &self.environment(context, target))?;
         Ok(spec)
     }
 
@@ -153,25 +184,30 @@ impl SpecArgs {
         Ok(SubmitOptions { hold: self.hold, parent, meta })
     }
 
-    fn check_system(&self, context: &Context) -> anyhow::Result<()> {
-        let from_env = context.env("CLUSTER_SYSTEM").map(|name| name.to_string_lossy().into_owned());
-        let name = self.system.clone().or(from_env).or_else(|| context.config.default_system.clone());
-        match name.as_deref() {
-            None | Some("local") => {}
-            Some(name)
-                if context
-                    .config
-                    .systems
-                    .get(name)
-                    .is_some_and(|system| system.scheduler.to_string() == "local") => {}
-            Some(name) if context.config.systems.contains_key(name) => {
-                return Err(usage(format!(
-                    "the system {name} has a scheduler that this version cannot use yet: it has local only"
-                )));
+    /// Where it is to run.
+    pub(crate) fn target(&self, context: &mut Context) -> anyhow::Result<Target> {
+        let target = target(context, self.system.as_deref())?;
+        if matches!(target, Target::Local) {
+            self.check_local()?;
+        }
+        Ok(target)
+    }
+
+    /// How it is handed over.
+    pub(crate) fn how(&self) -> How {
+        How { strict: self.strict, dry_run: self.dry_run }
+    }
+
+    fn check_local(&self) -> anyhow::Result<()> {
+        let foreign = self.after.iter().find_map(|after| match after {
+            After::Foreign(foreign) => Some(format!("{foreign}: the local queue knows jobs of this root alone")),
+            After::Ours(ours) if ours.elementwise => {
+                Some(format!("{ours}: the local queue cannot wait job for job; wait for the whole batch by {}", ours.batch))
             }
-            Some(name) => {
-                return Err(usage(format!("there is no system {name}: this version has local only")));
-            }
+            After::Ours(_) => None,
+        });
+        if let Some(why) = foreign {
+            return Err(usage(why));
         }
         let cannot = [
             (self.nodes.is_some_and(|n| n > 1), "--nodes: this machine is one node"),
@@ -186,6 +222,22 @@ impl SpecArgs {
             talk(&format!("cluster: {what}; it has no effect"));
         }
         Ok(())
+    }
+
+    fn dependencies(&self) -> Vec<Dependency> {
+        let ours = |after: &After| match after {
+            After::Ours(ours) => Some(ours.clone()),
+            After::Foreign(_) => None,
+        };
+        self.after.iter().filter_map(ours).collect()
+    }
+
+    fn foreign(&self) -> Vec<ForeignDependency> {
+        let foreign = |after: &After| match after {
+            After::Foreign(foreign) => Some(foreign.clone()),
+            After::Ours(_) => None,
+        };
+        self.after.iter().filter_map(foreign).collect()
     }
 
     /// What a submission inside a job may do.
@@ -206,14 +258,21 @@ impl SpecArgs {
         }
     }
 
-    fn resources(&self, context: &Context) -> anyhow::Result<Resources> {
-        let tasks = self.tasks.unwrap_or(1).max(1);
-        let cores = self.cores.unwrap_or(CoreAmount::Number(1));
-        let relative = cores.number().is_none() || self.mem.is_some_and(|mem| mem.size().is_none());
-        let limit = if relative || self.fit { Some(context.limit()) } else { None };
+    fn resources(&self, context: &Context, target: &Target) -> anyhow::Result<Resources> {
+        let defaults = Defaults::of(target);
+        let tasks = self.tasks.or(defaults.number("tasks")).unwrap_or(1).max(1);
+        let cores = self.cores.or(defaults.cores()).unwrap_or(CoreAmount::Number(1));
+        let asked_mem = self.mem.or(defaults.mem());
+        let partition = self.partition.clone().or_else(|| defaults.text("partition"));
+        let relative = cores.number().is_none() || asked_mem.is_some_and(|mem| mem.size().is_none());
+        let limit = match (relative || self.fit, target) {
+            (false, _) => None,
+            (true, Target::Local) => Some(context.limit()),
+            (true, Target::System(system)) => Some(node_of(system, partition.as_deref())?),
+        };
         let resolve = |total: u32| cores.resolve(total).max(1);
         let mut cores = cores.number().unwrap_or_else(|| limit.map_or(1, |limit| resolve(limit.cores)));
-        let mut mem = self.mem.map(|mem| match (mem.size(), limit) {
+        let mut mem = asked_mem.map(|mem| match (mem.size(), limit) {
             (Some(size), _) => size,
             (None, limit) => mem.resolve(MemSize::from_mb(limit.map_or(0, |limit| limit.mem_mb))),
         });
@@ -232,29 +291,38 @@ impl SpecArgs {
             }
         }
         Ok(Resources {
-            nodes: self.nodes.unwrap_or(1).max(1),
+            nodes: self.nodes.or(defaults.number("nodes")).unwrap_or(1).max(1),
             tasks,
             cores,
             mem,
-            time: self.time,
-            gpus: self.gpus.unwrap_or(0),
-            partition: self.partition.clone(),
-            account: self.account.clone(),
+            time: self.time.or(defaults.time()),
+            gpus: self.gpus.or(defaults.number("gpus")).unwrap_or(0),
+            partition,
+            account: self.account.clone().or_else(|| defaults.text("account")),
         })
     }
 
     /// Changes what a retry asks for; false where nothing is asked to change.
-    pub(crate) fn change(&self, context: &Context, spec: &mut JobSpec) -> anyhow::Result<bool> {
+    pub(crate) fn change(
+        &self,
+        context: &Context,
+        target: &Target,
+        spec: &mut JobSpec,
+    ) -> anyhow::Result<bool> {
         let before = spec.clone();
-        let asked = self.resources(context)?;
+        let asked = self.resources(context, target)?;
         if self.cores.is_some() {
             spec.resources.cores = asked.cores;
         }
         if self.tasks.is_some() {
             spec.resources.tasks = asked.tasks;
         }
-        spec.resources.mem = asked.mem.or(spec.resources.mem);
-        spec.resources.time = asked.time.or(spec.resources.time);
+        if self.mem.is_some() {
+            spec.resources.mem = asked.mem;
+        }
+        if self.time.is_some() {
+            spec.resources.time = asked.time;
+        }
         spec.priority = self.priority.unwrap_or(spec.priority);
         spec.max_running = self.max_running.or(spec.max_running);
         spec.durable |= self.durable;
@@ -262,14 +330,27 @@ impl SpecArgs {
         if let Some(grace) = self.grace.and_then(Walltime::as_secs) {
             spec.grace_ms = grace * 1000;
         }
+        if self.nodes.is_some() {
+            spec.resources.nodes = asked.nodes;
+        }
+        if self.gpus.is_some() {
+            spec.resources.gpus = asked.gpus;
+        }
+        spec.resources.partition = self.partition.clone().or(spec.resources.partition.take());
+        spec.resources.account = self.account.clone().or(spec.resources.account.take());
         if !self.after.is_empty() {
-            spec.dependencies = self.after.clone();
+            spec.dependencies = self.dependencies();
+            spec.foreign = self.foreign();
         }
         Ok(*spec != before)
     }
 
-    fn environment(&self, context: &Context) -> Vec<(ByteString, ByteString)> {
-        let all = context.environment();
+    fn environment(&self, context: &Context, target: &Target) -> Vec<(ByteString, ByteString)> {
+        let mut all = context.environment();
+        if let Some(system) = target.system() {
+            // What the scheduler sets for the job on its node is not ours to overwrite.
+            all.retain(|(name, _)| !belongs_to_a_job(&name.0, system.dialect().enclosing_job()));
+        }
         let Some(export) = &self.export else { return all };
         let named = |name: &ByteString| {
             export.variables.iter().any(|(wanted, value)| wanted.as_bytes() == name.0 && value.is_none())
@@ -293,6 +374,75 @@ impl SpecArgs {
         chosen.sort();
         chosen
     }
+}
+
+/// Whether a variable describes the job that we are in, or is set by a scheduler for each job.
+fn belongs_to_a_job(name: &[u8], patterns: &[&str]) -> bool {
+    const SET_FOR_JOBS: &[&str] =
+        &["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL", "OMP_NUM_THREADS"];
+    let matches = |pattern: &&str| match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start.as_bytes()),
+        None => pattern.as_bytes() == name,
+    };
+    SET_FOR_JOBS.iter().any(|set| set.as_bytes() == name) || patterns.iter().any(matches)
+}
+
+/// The options that the configuration of a system gives every job there.
+struct Defaults<'a> {
+    options: Option<&'a IndexMap<String, Value>>,
+}
+
+impl<'a> Defaults<'a> {
+    fn of(target: &'a Target) -> Self {
+        Self { options: target.system().map(|system| &system.config().options) }
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.options?.get(name)
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        self.get(name)?.to_string().parse().ok()
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.get(name).map(ToString::to_string)
+    }
+
+    fn cores(&self) -> Option<CoreAmount> {
+        self.get("cores")?.to_string().parse().ok()
+    }
+
+    fn mem(&self) -> Option<MemAmount> {
+        match self.get("mem")? {
+            Value::Memory(amount) => Some(*amount),
+            _ => None,
+        }
+    }
+
+    fn time(&self) -> Option<Walltime> {
+        match self.get("time")? {
+            Value::Time(time) => Some(*time),
+            _ => None,
+        }
+    }
+}
+
+/// A node of a system, for what is asked for relative to it.
+fn node_of(system: &System, partition: Option<&str>) -> anyhow::Result<Amount> {
+    let site = system.site(Duration::from_secs(3600)).map_err(ClientError::System)?;
+    let found = site.partitions.iter().find(|one| match partition {
+        Some(name) => one.name == name,
+        None => one.is_default,
+    });
+    let known = found.and_then(|one| Some((one.cores_per_node?, one.mem_per_node)));
+    let Some((cores, mem)) = known else {
+        return Err(usage(format!(
+            "{} does not say how large its nodes are: give numbers, or `partitions` in the configuration",
+            system.name()
+        )));
+    };
+    Ok(Amount { cores, mem_mb: mem.map_or(u64::MAX, MemSize::as_mb) })
 }
 
 fn umask() -> u32 {

@@ -152,6 +152,13 @@ impl Client {
         Ok(system)
     }
 
+    /// Keeps a system that was found otherwise.
+    pub fn use_system(&mut self, system: System) -> Arc<System> {
+        let system = Arc::new(system);
+        self.systems.insert(system.name().to_owned(), Arc::clone(&system));
+        system
+    }
+
     /// Where the runner lives.
     pub fn place(&self) -> &Place {
         &self.settings.place

@@ -8,9 +8,11 @@ use cluster_core::{ByteString, Command};
 use cluster_localqueue::launch::Processes;
 
 use crate::commands::attach::{self, Printing};
+use crate::commands::hand_over::hand_over;
 use crate::commands::submit;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
+use crate::output::talk;
 use crate::signals::Signals;
 use crate::sources::{SourceArgs, split_lists};
 use crate::spec_args::{SpecArgs, after_dashes};
@@ -61,6 +63,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     if foreground {
         context.go_foreground(Box::new(Processes))?;
     }
+    let target = spec.target(&mut context)?;
     let mut stage = context.client.stage()?;
     let mut plan = sources.plan(&mut stage, &words, &context.cwd)?;
     let columns = InputReader::columns(&plan);
@@ -81,16 +84,24 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         None => words.command.into_iter().map(ByteString::from).collect(),
         Some(text) => shell_words(text, words.command, &columns, plan.per_job, plan.append)?,
     };
-    let mut job = spec.spec(&context, &stage, Command::Argv(argv), &first, true)?;
+    let mut job = spec.spec(&context, &target, &stage, Command::Argv(argv), &first, true)?;
     job.count = count;
     job.inputs = Some(plan);
     let options = spec.options(&context)?;
     let signals = if detach { None } else { Some(Signals::watch()?) };
-    let batch = context.client.submit(stage, job, &options)?;
-    let Some(signals) = signals else {
-        submit::tell(&context, batch, count)?;
+    let Some(handed) = hand_over(&mut context, &target, stage, job, &options, spec.how())? else {
         return Ok(Exit::GOOD);
     };
+    let Some(signals) = signals else {
+        return submit::told(&context, handed, count);
+    };
+    let batch = handed.batch;
+    if let Some((exit, text)) = handed.trouble {
+        talk(&format!("cluster: {text}"));
+        if handed.over {
+            return Ok(exit);
+        }
+    }
     let printing = match (context.common.quiet, unordered) {
         (true, _) => Printing::Nothing,
         (false, true) => Printing::AsTheyEnd,

@@ -1,7 +1,9 @@
 //! `cluster retry`: ended jobs are sent again.
 
+use cluster_client::client::LOCAL;
 use cluster_core::{IndexSet, JobState, Selector};
 
+use crate::commands::hand_over::{Target, handed};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output::{json, talk};
@@ -25,7 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let selected = context.select(&args.selectors)?;
-    let mut sent = 0;
+    let (mut sent, mut exit) = (0, Exit::GOOD);
     for selection in selected {
         let states: &[JobState] =
             if args.all { &[JobState::Failed, JobState::Succeeded] } else { &[JobState::Failed] };
@@ -37,12 +39,34 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         let last_k =
             context.client.store()?.submissions(selection.batch)?.iter().map(|one| one.k).max().unwrap_or(0);
         let mut spec = context.client.spec(selection.batch, last_k)?;
-        let changed = args.spec.change(&context, &mut spec)?;
+        let row = context.client.batch(selection.batch)?;
+        let target = match row.scheduler == LOCAL {
+            true => Target::Local,
+            false => Target::System(context.client.system(&row.system)?),
+        };
+        let changed = args.spec.change(&context, &target, &mut spec)?;
         if changed && args.keep_script {
             return Err(usage("--keep-script sends the script as it is: it cannot go with changed options"));
         }
-        context.client.retry(selection.batch, &jobs, changed.then_some(spec), args.keep_script)?;
         sent += jobs.len();
+        let Target::System(system) = target else {
+            context.client.retry(selection.batch, &jobs, changed.then_some(spec), args.keep_script)?;
+            continue;
+        };
+        // What it waited for was over when it was sent first.
+        if !changed {
+            (spec.dependencies, spec.foreign) = (Vec::new(), Vec::new());
+        }
+        let quiet = context.common.quiet;
+        let again = context.client.resubmit_to(&system, selection.batch, &jobs, &spec, args.keep_script, &mut |text| {
+            if !quiet {
+                talk(&format!("cluster: {text}"));
+            }
+        })?;
+        if let Some((code, text)) = handed(&system, again, quiet).trouble {
+            talk(&format!("cluster: {text}"));
+            exit = Exit(exit.0.max(code.0));
+        }
     }
     if context.common.json {
         json(&serde_json::json!({ "v": 1, "changed": sent }))?;
@@ -54,5 +78,5 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
             _ => format!("{sent} jobs sent again"),
         });
     }
-    Ok(Exit::GOOD)
+    Ok(exit)
 }

@@ -45,8 +45,9 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     if args.foreground {
         context.go_foreground(Box::new(Processes))?;
     }
-    let batch = match submit::one(&mut context, &args.spec, &args.what, args.stdin, !args.detach) {
-        Ok(batch) => batch,
+    let handed = match submit::one(&mut context, &args.spec, &args.what, args.stdin, !args.detach) {
+        Ok(Some(handed)) => handed,
+        Ok(None) => return Ok(Exit::GOOD),
         Err(error) if args.detach => return Err(error),
         Err(error) => {
             talk(&format!("cluster: {error:#}"));
@@ -55,8 +56,14 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         }
     };
     if args.detach {
-        submit::tell(&context, batch, 1)?;
-        return Ok(Exit::GOOD);
+        return submit::told(&context, handed, 1);
+    }
+    let batch = handed.batch;
+    if let Some((_, text)) = &handed.trouble {
+        talk(&format!("cluster: {text}"));
+        if handed.over {
+            return Ok(OURS);
+        }
     }
     let lender = context.enclosing();
     let mut interrupted = false;

@@ -3,6 +3,7 @@
 use cluster_core::BatchId;
 use serde::Serialize;
 
+use crate::commands::hand_over::{Handed, hand_over};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output;
@@ -28,9 +29,18 @@ struct Submitted {
 }
 
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
-    let batch = one(&mut context, &args.spec, &args.what, args.stdin, false)?;
-    tell(&context, batch, 1)?;
-    Ok(Exit::GOOD)
+    match one(&mut context, &args.spec, &args.what, args.stdin, false)? {
+        Some(handed) => told(&context, handed, 1),
+        None => Ok(Exit::GOOD),
+    }
+}
+
+/// Prints a new batch's id, and what kept it from arriving.
+pub(crate) fn told(context: &Context, handed: Handed, jobs: u32) -> anyhow::Result<Exit> {
+    tell(context, handed.batch, jobs)?;
+    let Some((exit, text)) = handed.trouble else { return Ok(Exit::GOOD) };
+    output::talk(&format!("cluster: {text}"));
+    Ok(exit)
 }
 
 /// Prints a new batch's id.
@@ -42,18 +52,19 @@ pub(crate) fn tell(context: &Context, batch: BatchId, jobs: u32) -> anyhow::Resu
     }
 }
 
-/// Submits one job; one that is `followed` has its output's directory from the start.
+/// Submits one job; one that is `followed` has its output's directory from the start. `None` after a dry run.
 pub(crate) fn one(
     context: &mut Context,
     spec: &SpecArgs,
     what: &WhatArgs,
     stdin: bool,
     followed: bool,
-) -> anyhow::Result<BatchId> {
+) -> anyhow::Result<Option<Handed>> {
+    let target = spec.target(context)?;
     first_time(context);
     let stage = context.client.stage()?;
     let what = (what.resolve(context, &stage, spec.is_strict())?, what.reads_stdin());
-    let mut job = spec.spec(context, &stage, what.0.command, &what.0.first, false)?;
+    let mut job = spec.spec(context, &target, &stage, what.0.command, &what.0.first, false)?;
     if stdin && !what.1 {
         stage.stdin(&mut std::io::stdin().lock())?;
         job.stdin = true;
@@ -62,7 +73,7 @@ pub(crate) fn one(
         stage.shard(0)?;
     }
     let options = spec.options(context)?;
-    Ok(context.client.submit(stage, job, &options)?)
+    hand_over(context, &target, stage, job, &options, spec.how())
 }
 
 /// The first submission says once where everything lies.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use cluster_core::dialect::ScriptRequest;
+use cluster_core::dialect::{RemoteDependency, ScriptRequest};
 use cluster_core::job_script::{Gate, JobRange, Scheduled, ScriptPlace, moved, ranges_of, render, shard};
 use cluster_core::{
     BatchId, ByteString, Cause, IndexSet, JobSpec, JobState, SubmissionNumber, Tag, Timestamp,
@@ -34,6 +34,29 @@ pub struct Plan {
     /// What cannot be said to this scheduler.
     pub unsaid: Vec<String>,
     pub(crate) resolved: Resolved,
+}
+
+impl Plan {
+    /// How many jobs of a submission may run at once.
+    pub fn share(&self, submission: usize) -> Option<u32> {
+        let jobs = self.submissions.get(submission)?;
+        self.throttle.of(submission).filter(|&most| u64::from(most) < jobs.len())
+    }
+
+    /// What a submission with these jobs waits for, in the scheduler's ids.
+    pub fn dependencies(&self, jobs: &IndexSet) -> Vec<RemoteDependency> {
+        let Resolved::Ready(waits) = &self.resolved else { return Vec::new() };
+        let elementwise = waits.elementwise.iter().filter(|(part, _)| part == jobs);
+        waits.remote.iter().cloned().chain(elementwise.map(|(_, remote)| remote.clone())).collect()
+    }
+
+    /// Why it would not be sent now.
+    pub fn waits_for_us(&self) -> Option<&str> {
+        match &self.resolved {
+            Resolved::Ready(_) => None,
+            Resolved::Later(why) | Resolved::Never(why) => Some(why),
+        }
+    }
 }
 
 /// A batch that was recorded, and what came of sending it, by submission.
@@ -324,36 +347,30 @@ fn ranges(chunk: &ChunkRow) -> Vec<JobRange> {
 
 /// The submissions of a plan as they are recorded. The first has `tag`, by which the batch is known.
 fn submissions(plan: &Plan, hold: bool, tag: &Tag) -> Result<Vec<NewSubmission>, ClientError> {
-    let (after, elementwise) = match &plan.resolved {
-        Resolved::Ready(waits) => (waits.remote.clone(), &waits.elementwise[..]),
-        _ => (Vec::new(), &[][..]),
-    };
     let mut all = Vec::with_capacity(plan.submissions.len());
     for (i, jobs) in plan.submissions.iter().enumerate() {
-        let mut handed = HandedOver {
+        if let Resolved::Ready(waits) = &plan.resolved
+            && waits.elementwise.iter().any(|(part, _)| part != jobs && !part.intersection(jobs).is_empty())
+        {
+            return Err(ClientError::Usage(
+                "some of the jobs wait element by element for an array that was cut otherwise: send all of them \
+                 again, or wait for the whole batch"
+                    .to_owned(),
+            ));
+        }
+        let handed = HandedOver {
             hold,
-            after: after.clone(),
+            after: plan.dependencies(jobs),
             later: matches!(plan.resolved, Resolved::Later(_)),
             follows: matches!(plan.throttle, Throttle::Chained(_)) && i > 0,
         };
-        for (part, remote) in elementwise {
-            if part == jobs {
-                handed.after.push(remote.clone());
-            } else if !part.intersection(jobs).is_empty() {
-                return Err(ClientError::Usage(
-                    "some of the jobs wait element by element for an array that was cut otherwise: send all of them \
-                     again, or wait for the whole batch"
-                        .to_owned(),
-                ));
-            }
-        }
         let tag = match i {
             0 => tag.clone(),
             _ => draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?,
         };
         all.push(NewSubmission {
             array: jobs.len() > 1,
-            throttle: plan.throttle.of(i).filter(|&most| u64::from(most) < jobs.len()),
+            throttle: plan.share(i),
             depends: handed.to_text(),
             ..NewSubmission::new(tag, jobs.clone())
         });

@@ -1,0 +1,205 @@
+//! Where a batch goes, and what came of handing it over.
+
+use std::sync::Arc;
+
+use cluster_client::scheduler::{Plan, Sending, Sent, Throttle};
+use cluster_client::system::System;
+use cluster_client::{ClientError, Stage, SubmitOptions};
+use cluster_core::dialect::SubmitRequest;
+use cluster_core::{BatchId, JobSpec};
+
+use crate::choose::Chosen;
+use crate::context::Context;
+use crate::exit::{Exit, usage};
+use crate::output::{line, talk};
+
+/// Where jobs are to run.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// On the cores of this machine.
+    Local,
+    /// Through a scheduler.
+    System(Arc<System>),
+}
+
+impl Target {
+    pub(crate) fn system(&self) -> Option<&System> {
+        match self {
+            Self::Local => None,
+            Self::System(system) => Some(system),
+        }
+    }
+}
+
+/// The system that was asked for, or that follows from what is there.
+pub(crate) fn target(context: &mut Context, flag: Option<&str>) -> anyhow::Result<Target> {
+    if context.is_foreground() {
+        return Ok(Target::Local);
+    }
+    match crate::choose::choose(context, flag)? {
+        Chosen::Local => Ok(Target::Local),
+        Chosen::System(system) => Ok(Target::System(context.client.use_system(*system))),
+        Chosen::File => Err(usage(
+            "a system with the scheduler `file` only writes scripts, which this version does not do yet",
+        )),
+    }
+}
+
+/// A batch that was handed over, and what kept it from arriving, with the exit code for that.
+pub(crate) struct Handed {
+    pub(crate) batch: BatchId,
+    pub(crate) trouble: Option<(Exit, String)>,
+    /// Whether it will not run any more.
+    pub(crate) over: bool,
+}
+
+/// How a batch is handed over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// What cannot be said is an error.
+    pub(crate) strict: bool,
+    /// Nothing is recorded or sent: what would be is printed.
+    pub(crate) dry_run: bool,
+}
+
+/// Hands a batch over; `None` after a dry run.
+pub(crate) fn hand_over(
+    context: &mut Context,
+    target: &Target,
+    stage: Stage,
+    spec: JobSpec,
+    options: &SubmitOptions,
+    how: How,
+) -> anyhow::Result<Option<Handed>> {
+    let Target::System(system) = target else {
+        if how.dry_run {
+            talk(&format!("cluster: the local queue would take {} jobs as they are", spec.count));
+            return Ok(None);
+        }
+        let batch = context.client.submit(stage, spec, options)?;
+        return Ok(Some(Handed { batch, trouble: None, over: false }));
+    };
+    let plan = context.client.plan(system, &spec)?;
+    unsaid(&plan.unsaid, how.strict)?;
+    if how.dry_run {
+        return dry_run(system, &stage, &spec, options.hold, &plan).map(|()| None);
+    }
+    let quiet = context.common.quiet;
+    let mut say = |text: &str| {
+        if !quiet {
+            talk(&format!("cluster: {text}"));
+        }
+    };
+    if !quiet && matches!(plan.throttle, Throttle::Chained(_)) {
+        say(&format!(
+            "{} arrays run one after the other, since --max-running is for all of them",
+            plan.submissions.len()
+        ));
+    }
+    let sent = context.client.submit_to(system, stage, &spec, options, &plan, &mut say)?;
+    Ok(Some(handed(system, sent, quiet)))
+}
+
+/// Says what came of each submission.
+pub(crate) fn handed(system: &System, sent: Sent, quiet: bool) -> Handed {
+    let batch = sent.batch;
+    let mut handed = Handed { batch, trouble: None, over: true };
+    let mut worse = |exit: Exit, text: String| {
+        if handed.trouble.as_ref().is_none_or(|(known, _)| known.0 < exit.0) {
+            handed.trouble = Some((exit, text));
+        }
+    };
+    let name = system.name();
+    for (_, sending) in sent.submissions {
+        match sending {
+            Sending::Accepted(id) => {
+                handed.over = false;
+                if !quiet {
+                    talk(&format!("cluster: batch {batch} is job {id} of {name}"));
+                }
+            }
+            Sending::Refused(error) => worse(Exit(error.exit_code().max(Exit::OUT_OF_REACH.0)), error.to_string()),
+            Sending::OutOfReach(error) => {
+                handed.over = false;
+                worse(
+                    Exit::OUT_OF_REACH,
+                    format!(
+                        "{error}; batch {batch} is kept, and sent when {name} answers: `cluster wait {batch}` looks \
+                         after it"
+                    ),
+                );
+            }
+            Sending::Uncertain(error) => {
+                handed.over = false;
+                worse(
+                    Exit::UNCERTAIN,
+                    format!(
+                        "{error}; whether batch {batch} arrived is not known: it stays `submitting` until a search \
+                         for its tag answers, and `cluster wait {batch}` looks after it"
+                    ),
+                );
+            }
+            Sending::Later(why) => {
+                handed.over = false;
+                if !quiet {
+                    talk(&format!(
+                        "cluster: batch {batch} {why}: it is sent when that is over, by the next `cluster wait` or \
+                         `cluster ls --refresh`"
+                    ));
+                }
+            }
+            Sending::Never(why) => {
+                worse(Exit::JOB_FAILED, format!("batch {batch} cannot run: dependency_never_satisfied ({why})"));
+            }
+        }
+    }
+    handed
+}
+
+/// What cannot be said to the scheduler: a warning, or an error when strict.
+pub(crate) fn unsaid(unsaid: &[String], strict: bool) -> anyhow::Result<()> {
+    for what in unsaid {
+        if strict {
+            return Err(usage(format!("{what} (--strict)")));
+        }
+        talk(&format!("cluster: {what}; it has no effect"));
+    }
+    Ok(())
+}
+
+/// Prints what would be sent: the command line and the head of the script of each submission.
+fn dry_run(system: &System, stage: &Stage, spec: &JobSpec, hold: bool, plan: &Plan) -> anyhow::Result<()> {
+    let script = std::path::Path::new("job.sh");
+    for (i, jobs) in plan.submissions.iter().enumerate() {
+        let array = (jobs.len() > 1).then(|| u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+        let request = SubmitRequest {
+            script,
+            name: &spec.name,
+            tag: stage.tag(),
+            log: std::path::Path::new("job.sched"),
+            array,
+            throttle: plan.share(i),
+            dependencies: &plan.dependencies(jobs),
+            hold,
+            resources: &spec.resources,
+        };
+        let invocation = system.dialect().submit(&request).map_err(|source| {
+            ClientError::Usage(format!("{} cannot take this: {source}", system.name()))
+        })?;
+        line(&format!("# jobs {jobs}"))?;
+        line(&invocation.command_line())?;
+    }
+    plan.directives.iter().try_for_each(|directive| line(directive))?;
+    match &plan.throttle {
+        Throttle::Free => {}
+        Throttle::Split(shares) if shares.len() > 1 => {
+            let shares: Vec<_> = shares.iter().map(ToString::to_string).collect();
+            line(&format!("# --max-running is split over the arrays: {}", shares.join(" + ")))?;
+        }
+        Throttle::Split(_) => {}
+        Throttle::Chained(most) => {
+            line(&format!("# the arrays run one after the other, each with at most {most} at once"))?;
+        }
+    }
+    plan.waits_for_us().map_or(Ok(()), |why| line(&format!("# not sent yet: {why}")))
+}
