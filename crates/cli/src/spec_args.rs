@@ -200,10 +200,13 @@ impl SpecArgs {
 
     fn check_local(&self) -> anyhow::Result<()> {
         let foreign = self.after.iter().find_map(|after| match after {
-            After::Foreign(foreign) => Some(format!("{foreign}: the local queue knows jobs of this root alone")),
-            After::Ours(ours) if ours.elementwise => {
-                Some(format!("{ours}: the local queue cannot wait job for job; wait for the whole batch by {}", ours.batch))
+            After::Foreign(foreign) => {
+                Some(format!("{foreign}: the local queue knows jobs of this root alone"))
             }
+            After::Ours(ours) if ours.elementwise => Some(format!(
+                "{ours}: the local queue cannot wait job for job; wait for the whole batch by {}",
+                ours.batch
+            )),
             After::Ours(_) => None,
         });
         if let Some(why) = foreign {
@@ -378,8 +381,13 @@ impl SpecArgs {
 
 /// Whether a variable describes the job that we are in, or is set by a scheduler for each job.
 fn belongs_to_a_job(name: &[u8], patterns: &[&str]) -> bool {
-    const SET_FOR_JOBS: &[&str] =
-        &["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL", "OMP_NUM_THREADS"];
+    const SET_FOR_JOBS: &[&str] = &[
+        "CUDA_VISIBLE_DEVICES",
+        "ROCR_VISIBLE_DEVICES",
+        "ZE_AFFINITY_MASK",
+        "GPU_DEVICE_ORDINAL",
+        "OMP_NUM_THREADS",
+    ];
     let matches = |pattern: &&str| match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start.as_bytes()),
         None => pattern.as_bytes() == name,

@@ -83,6 +83,7 @@ struct End {
 
 /// All that is known of the newest run of a job. `Default` knows nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Evidence {
     run: RunNumber,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -268,6 +269,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn evidence_reads_back(observations in prop::collection::vec(observation(), 0..12)) {
+            let evidence = fold(&observations);
+            let text = serde_json::to_string(&evidence).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
+        }
+
         #[test]
         fn order_and_repeats_do_not_matter(
             observations in prop::collection::vec(observation(), 0..12),

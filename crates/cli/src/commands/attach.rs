@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use cluster_client::output::{Copier, Stream};
+use cluster_client::scheduler::TICK;
 use cluster_client::watch::ELSEWHERE;
 use cluster_client::{Client, Watch};
 use cluster_core::{BatchId, IndexSet, JobId, JobIndex, JobState, Selector};
@@ -105,7 +106,17 @@ pub(crate) fn follow(
     let mut printer = Printer { copier: Copier::new(&layout), printing, next: 0, printed: BTreeSet::new() };
     let bar = bar(context, batch)?;
     let mut watch: Option<Watch> = None;
+    let (_, scheduled) = context.client.by_scheduler([batch])?;
+    let mut ticker = context.client.ticker(&scheduled)?;
+    let quiet = context.common.quiet;
     loop {
+        if let Some(ticker) = &mut ticker {
+            ticker.tick(&mut context.client, &scheduled, &mut |text| match &bar {
+                _ if quiet => {}
+                Some(bar) => bar.suspend(|| talk(&format!("cluster: {text}"))),
+                None => talk(&format!("cluster: {text}")),
+            })?;
+        }
         // The numbers first: what is printed after is at least what they say.
         let row = context.client.batch(batch)?;
         printer.print(&mut context.client, &row, bar.as_ref())?;
@@ -134,11 +145,12 @@ pub(crate) fn follow(
             return Ok(Exit::INTERRUPTED);
         }
         match &mut watch {
+            _ if ticker.is_some() => drop(wait(None, signals, Some(TICK))?),
             None => watch = Some(context.client.watch(&[batch], lender.as_ref())?),
             Some(open) => {
                 let patience =
                     (!context.is_foreground() && context.client.is_elsewhere(&[batch])?).then_some(ELSEWHERE);
-                if wait(open, signals, patience)? && open.news().is_err() {
+                if wait(Some(open), signals, patience)? && open.news().is_err() {
                     watch = None;
                 }
             }
@@ -146,14 +158,12 @@ pub(crate) fn follow(
     }
 }
 
-fn wait(watch: &Watch, signals: &Signals, patience: Option<Duration>) -> anyhow::Result<bool> {
+fn wait(watch: Option<&Watch>, signals: &Signals, patience: Option<Duration>) -> anyhow::Result<bool> {
     let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
-    let mut fds = [
-        PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN),
-        PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
-    ];
+    let mut fds = vec![PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
+    fds.extend(watch.map(|watch| PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)));
     match poll(&mut fds, timeout.as_ref()) {
-        Ok(_) => Ok(!fds[0].revents().is_empty()),
+        Ok(_) => Ok(fds.get(1).is_some_and(|fd| !fd.revents().is_empty())),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -118,7 +118,9 @@ pub(crate) fn handed(system: &System, sent: Sent, quiet: bool) -> Handed {
                     talk(&format!("cluster: batch {batch} is job {id} of {name}"));
                 }
             }
-            Sending::Refused(error) => worse(Exit(error.exit_code().max(Exit::OUT_OF_REACH.0)), error.to_string()),
+            Sending::Refused(error) => {
+                worse(Exit(error.exit_code().max(Exit::OUT_OF_REACH.0)), error.to_string());
+            }
             Sending::OutOfReach(error) => {
                 handed.over = false;
                 worse(
@@ -149,7 +151,10 @@ pub(crate) fn handed(system: &System, sent: Sent, quiet: bool) -> Handed {
                 }
             }
             Sending::Never(why) => {
-                worse(Exit::JOB_FAILED, format!("batch {batch} cannot run: dependency_never_satisfied ({why})"));
+                worse(
+                    Exit::JOB_FAILED,
+                    format!("batch {batch} cannot run: dependency_never_satisfied ({why})"),
+                );
             }
         }
     }
@@ -183,9 +188,10 @@ fn dry_run(system: &System, stage: &Stage, spec: &JobSpec, hold: bool, plan: &Pl
             hold,
             resources: &spec.resources,
         };
-        let invocation = system.dialect().submit(&request).map_err(|source| {
-            ClientError::Usage(format!("{} cannot take this: {source}", system.name()))
-        })?;
+        let invocation = system
+            .dialect()
+            .submit(&request)
+            .map_err(|source| ClientError::Usage(format!("{} cannot take this: {source}", system.name())))?;
         line(&format!("# jobs {jobs}"))?;
         line(&invocation.command_line())?;
     }

@@ -1,5 +1,9 @@
 //! `cluster ls`: batches, the newest last.
 
+use std::time::Duration;
+
+use cluster_client::client::LOCAL;
+use cluster_client::scheduler::Refresh;
 use cluster_client::watch::LIVE;
 use cluster_core::{BatchId, JobState, Timestamp};
 use cluster_jobsdb::{BatchFilter, BatchRow};
@@ -86,8 +90,9 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         talk(&format!("cluster: there are no jobs in {} yet", context.root.display()));
         return Ok(Exit::GOOD);
     }
+    let mut trouble = false;
     if args.refresh {
-        context.client.attach()?;
+        trouble = refresh(&mut context)?;
     }
     let filter = BatchFilter {
         name: args.name.clone(),
@@ -104,7 +109,8 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     } else {
         print(&batches, args.long)?;
     }
-    let waiting = batches.iter().any(|row| LIVE.iter().any(|state| row.count_of(*state) > 0));
+    let waiting =
+        batches.iter().any(|row| row.scheduler == LOCAL && LIVE.iter().any(|state| row.count_of(*state) > 0));
     if waiting && !args.offline && !context.common.quiet && context.client.running_runner()?.is_none() {
         talk("cluster: no runner runs, so nothing of this starts: `cluster local start` starts it");
     }
@@ -115,7 +121,30 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             span(Timestamp::now().since(newest))
         ));
     }
-    Ok(Exit::GOOD)
+    // What is shown is shown as it is known: but a script should see that it may be old.
+    Ok(if trouble { Exit::OUT_OF_REACH } else { Exit::GOOD })
+}
+
+/// Asks the runner and the schedulers that have jobs of ours; whether one could not be asked.
+fn refresh(context: &mut Context) -> anyhow::Result<bool> {
+    let filter = BatchFilter { states: Some(LIVE.to_vec()), ..BatchFilter::default() };
+    let live = context.client.store()?.batches(&filter, None)?;
+    let (local, scheduled): (Vec<_>, Vec<_>) = live.iter().partition(|row| row.scheduler == LOCAL);
+    if !local.is_empty() || scheduled.is_empty() {
+        context.client.attach()?;
+    }
+    let how = Refresh { batches: None, max_age: Duration::ZERO, insist: true };
+    let report = context.client.refresh(how)?;
+    for (system, error) in &report.trouble {
+        talk(&format!("cluster: {system} cannot be asked: {error}"));
+    }
+    for text in &report.told {
+        talk(&format!("cluster: {text}"));
+    }
+    for (job, reason) in &report.stuck {
+        talk(&format!("cluster: job {job} waits: {reason}"));
+    }
+    Ok(!report.trouble.is_empty())
 }
 
 fn print(batches: &[BatchRow], long: bool) -> anyhow::Result<()> {

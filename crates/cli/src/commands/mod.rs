@@ -7,6 +7,7 @@ pub(crate) mod control;
 pub(crate) mod db;
 pub(crate) mod debug;
 pub(crate) mod get;
+pub(crate) mod hand_over;
 pub(crate) mod init;
 pub(crate) mod job;
 pub(crate) mod local;

@@ -58,11 +58,18 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
             (spec.dependencies, spec.foreign) = (Vec::new(), Vec::new());
         }
         let quiet = context.common.quiet;
-        let again = context.client.resubmit_to(&system, selection.batch, &jobs, &spec, args.keep_script, &mut |text| {
-            if !quiet {
-                talk(&format!("cluster: {text}"));
-            }
-        })?;
+        let again = context.client.resubmit_to(
+            &system,
+            selection.batch,
+            &jobs,
+            &spec,
+            args.keep_script,
+            &mut |text| {
+                if !quiet {
+                    talk(&format!("cluster: {text}"));
+                }
+            },
+        )?;
         if let Some((code, text)) = handed(&system, again, quiet).trouble {
             talk(&format!("cluster: {text}"));
             exit = Exit(exit.0.max(code.0));

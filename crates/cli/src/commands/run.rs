@@ -125,25 +125,30 @@ pub(crate) fn stream(
     let streams = [Stream::Out, Stream::Err];
     let mut follower = Follower::new(client.layout(), job, row.k, &streams)?;
     let mut watch: Option<Watch> = None;
+    let (_, scheduled) = client.by_scheduler([job.batch])?;
+    let mut ticker = client.ticker(&scheduled)?;
     while !row.state.is_end() {
-        match &mut watch {
-            None => watch = Some(client.watch(&[job.batch], lender)?),
-            Some(open) => {
-                let changed = wait(open, &follower, signals)?;
-                if let Some(signal) = signals.take() {
-                    let OnInterrupt::Cancel(interrupted) = &mut on_interrupt else { return Ok(None) };
-                    let signal = if **interrupted { 9 } else { signal };
-                    **interrupted = true;
-                    client.act(Action::Cancel(signal), &one)?;
-                }
-                if changed && open.news().is_err() {
-                    // The runner was killed or replaced; the job is not.
-                    watch = None;
-                }
+        if ticker.is_none() && watch.is_none() {
+            // Looked before the watch stood: what ended in between is seen at the next look.
+            watch = Some(client.watch(&[job.batch], lender)?);
+        } else {
+            let changed = wait(watch.as_ref(), &follower, signals)?;
+            if let Some(signal) = signals.take() {
+                let OnInterrupt::Cancel(interrupted) = &mut on_interrupt else { return Ok(None) };
+                let signal = if **interrupted { 9 } else { signal };
+                **interrupted = true;
+                client.act(Action::Cancel(signal), &one)?;
+            }
+            if changed && watch.as_mut().is_some_and(|watch| watch.news().is_err()) {
+                // The runner was killed or replaced; the job is not.
+                watch = None;
             }
         }
+        if let Some(ticker) = &mut ticker {
+            ticker.tick(client, &scheduled, &mut |text| talk(&format!("cluster: {text}")))?;
+        }
         pump(&mut follower)?;
-        // Only the runner's news say that it ended; its own output says nothing of it.
+        // Only the runner's news, or the scheduler's, say that it ended; its own output says nothing of it.
         row = client.job(job)?.row;
         follower.watch_dir();
     }
@@ -180,16 +185,16 @@ fn pump(follower: &mut Follower) -> std::io::Result<()> {
 }
 
 /// Waits for anything; true where the runner has news.
-fn wait(watch: &Watch, follower: &Follower, signals: &Signals) -> anyhow::Result<bool> {
-    let mut fds = [
-        PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN),
+fn wait(watch: Option<&Watch>, follower: &Follower, signals: &Signals) -> anyhow::Result<bool> {
+    let mut fds = vec![
         PollFd::from_borrowed_fd(follower.as_fd(), PollFlags::IN),
         PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
     ];
-    // A directory that appears after the watch was set is seen at the next look.
+    fds.extend(watch.map(|watch| PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)));
+    // A directory that appears after the watch was set, and what other hosts write, are seen at the next look.
     let timeout = Timespec { tv_sec: 1, tv_nsec: 0 };
     match poll(&mut fds, Some(&timeout)) {
-        Ok(_) => Ok(!fds[0].revents().is_empty()),
+        Ok(_) => Ok(fds.get(2).is_some_and(|fd| !fd.revents().is_empty())),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }

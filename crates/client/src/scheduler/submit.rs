@@ -134,6 +134,9 @@ impl Client {
         say: &mut dyn FnMut(&str),
     ) -> Result<Sent, ClientError> {
         let now = Timestamp::now();
+        if !self.layout().root().join("store.db").exists() {
+            self.init()?;
+        }
         let submissions = submissions(plan, options.hold, stage.tag())?;
         let later = matches!(plan.resolved, Resolved::Later(_));
         let state = if later { JobState::Created } else { JobState::Submitting };
