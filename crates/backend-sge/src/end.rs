@@ -1,6 +1,5 @@
 //! How a job ended, from `failed` and `exit_status` together: neither says it alone.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use cluster_core::{Cause, ExitStatus, JobState, MemSize, Walltime};
@@ -30,11 +29,12 @@ pub(crate) struct Record<'t> {
 
 /// What a record says.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct End<'t> {
+pub(crate) struct End {
     pub(crate) state: JobState,
     pub(crate) status: Option<ExitStatus>,
     pub(crate) cause: Option<Cause>,
-    pub(crate) reason: Cow<'t, str>,
+    /// Words of ours, where the record's own are not enough.
+    pub(crate) reason: &'static str,
     pub(crate) uncertain: bool,
 }
 
@@ -48,25 +48,18 @@ pub(crate) struct End<'t> {
 /// | 37 | SGE killed it for h_rt, h_cpu or h_vmem, without saying which |
 /// | 100 | it ran, and a signal ended it |
 /// | any other | it did not start, or (30) asked for the error state: it waits in error, which is no end |
-pub(crate) fn end<'t>(record: &Record<'t>) -> End<'t> {
-    let failed = End {
-        state: JobState::Failed,
-        status: None,
-        cause: None,
-        reason: Cow::Borrowed(record.failed_text),
-        uncertain: false,
-    };
+pub(crate) fn end(record: &Record<'_>) -> End {
+    let failed = End { state: JobState::Failed, status: None, cause: None, reason: "", uncertain: false };
     let exit = ExitStatus::Exit(record.exit_status);
     match record.failed {
         0 if record.exit_status == 0 && !record.used_anything => End {
             cause: Some(Cause::Cancelled),
-            reason: Cow::Borrowed("the record holds no use of anything, as a forced deletion leaves it"),
+            reason: "the record holds no use of anything, as a forced deletion leaves it",
             ..failed
         },
         0 => End {
             state: if exit.is_success() { JobState::Succeeded } else { JobState::Failed },
             status: Some(exit),
-            reason: Cow::Borrowed(""),
             ..failed
         },
         12..=17 | 19 => End { status: (record.exit_status != 0).then_some(exit), ..failed },

@@ -193,9 +193,10 @@ impl<'t> Block<'t> {
             user: Cow::Borrowed(self.get("owner")),
             partition: Cow::Borrowed(self.get("qname")),
             state: end.state,
-            raw_state: Cow::Borrowed(self.get("failed").split([' ', '\t']).next().unwrap_or_default()),
+            // 0 is no word about the job; any other comes with its meaning.
+            raw_state: Cow::Borrowed(if failed == 0 { "" } else { record.failed_text }),
             uncertain: end.uncertain,
-            reason: end.reason,
+            reason: Cow::Borrowed(end.reason),
             hosts: Cow::Borrowed(self.get("hostname")),
             cores: slots,
             status: end.status,
