@@ -239,15 +239,18 @@ struct Complaint<'a> {
 }
 
 /// The whole answer; an error of Slurm's or of the text is one here.
-fn answer<'o, J: Deserialize<'o>>(command: &str, output: &'o Output) -> Result<Answer<'o, J>, DialectError> {
-    let answer: Answer<'o, J> =
-        serde_json::from_slice(&output.stdout).map_err(|error| DialectError::Syntax {
-            command: command.to_owned(),
-            line: error.line(),
-            column: error.column(),
-            expected: error.to_string(),
-            found: at(&output.stdout, error.line(), error.column()),
-        })?;
+fn answer<'t, J: Deserialize<'t>>(
+    command: &str,
+    text: &'t str,
+    output: &Output,
+) -> Result<Answer<'t, J>, DialectError> {
+    let answer: Answer<'t, J> = serde_json::from_str(text).map_err(|error| DialectError::Syntax {
+        command: command.to_owned(),
+        line: error.line(),
+        column: error.column(),
+        expected: error.to_string(),
+        found: at(text.as_bytes(), error.line(), error.column()),
+    })?;
     if let Some(first) = answer.errors.first() {
         let said = [&first.source.0, &first.description.0, &first.error.0];
         let said: Vec<&str> = said.into_iter().map(|text| &**text).filter(|text| !text.is_empty()).collect();
@@ -316,16 +319,71 @@ struct QueueJob<'a> {
 
 /// Reads `squeue --json`.
 pub(crate) fn squeue(output: &Output) -> Result<Reading<'_>, DialectError> {
-    let answer: Answer<'_, QueueJob<'_>> = answer("squeue --json", output)?;
-    let jobs = answer.jobs.unwrap_or_default();
-    let mut read = Jobs { rows: Vec::with_capacity(jobs.len()), errors: Vec::new() };
-    for (i, job) in jobs.into_iter().enumerate() {
-        match queue_row(job) {
-            Some(row) => read.rows.push(row),
-            None => read.errors.push(no_id("squeue --json", i)),
+    jobs(output, |text, output| {
+        let answer: Answer<'_, QueueJob<'_>> = answer("squeue --json", text, output)?;
+        Ok(rows("squeue --json", answer.jobs, queue_row))
+    })
+}
+
+/// Reads a list of jobs. Texts borrow from the output; where a name is no UTF-8, rows are made of a copy in
+/// which it is replaced.
+fn jobs<'o>(
+    output: &'o Output,
+    read: for<'t> fn(&'t str, &Output) -> Result<Jobs<'t>, DialectError>,
+) -> Result<Reading<'o>, DialectError> {
+    if let Ok(text) = std::str::from_utf8(&output.stdout) {
+        return read(text, output).map(Reading::Jobs);
+    }
+    let copy = String::from_utf8_lossy(&output.stdout);
+    let Jobs { rows, errors } = read(&copy, output)?;
+    Ok(Reading::Jobs(Jobs { rows: rows.into_iter().map(owned).collect(), errors }))
+}
+
+/// A row that borrows nothing.
+fn owned(row: Row<'_>) -> Row<'static> {
+    let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    Row {
+        id: text(row.id),
+        job: text(row.job),
+        name: text(row.name),
+        user: text(row.user),
+        partition: text(row.partition),
+        raw_state: text(row.raw_state),
+        reason: text(row.reason),
+        hosts: text(row.hosts),
+        comment: row.comment.map(text),
+        text: "",
+        tasks: row.tasks,
+        throttle: row.throttle,
+        state: row.state,
+        uncertain: row.uncertain,
+        nodes: row.nodes,
+        cores: row.cores,
+        status: row.status,
+        cause: row.cause,
+        submitted: row.submitted,
+        started: row.started,
+        ended: row.ended,
+        time_limit: row.time_limit,
+        mem: row.mem,
+        mem_used: row.mem_used,
+        cpu_time: row.cpu_time,
+        restarts: row.restarts,
+    }
+}
+
+/// The rows of a list; a job without an id is an error of its own.
+fn rows<'t, J>(command: &str, list: Option<Vec<J>>, row: fn(J) -> Option<Row<'t>>) -> Jobs<'t> {
+    let list = list.unwrap_or_default();
+    let mut jobs = Jobs { rows: Vec::with_capacity(list.len()), errors: Vec::new() };
+    for (i, job) in list.into_iter().enumerate() {
+        match row(job) {
+            Some(row) => jobs.rows.push(row),
+            None if jobs.errors.len() < crate::table::MAX_ERRORS => jobs.errors.push(no_id(command, i)),
+            None => {}
         }
     }
-    Ok(Reading::Jobs(read))
+    jobs
 }
 
 /// Of a record in JSON its number is known, not its line.
@@ -564,16 +622,10 @@ struct Usage<'a> {
 /// Reads `sacct --json`. Its exit code is 0 for every failure: the state tells success from failure, and
 /// signals are true.
 pub(crate) fn sacct(output: &Output) -> Result<Reading<'_>, DialectError> {
-    let answer: Answer<'_, EndedJob<'_>> = answer("sacct --json", output)?;
-    let jobs = answer.jobs.unwrap_or_default();
-    let mut read = Jobs { rows: Vec::with_capacity(jobs.len()), errors: Vec::new() };
-    for (i, job) in jobs.into_iter().enumerate() {
-        match ended_row(job) {
-            Some(row) => read.rows.push(row),
-            None => read.errors.push(no_id("sacct --json", i)),
-        }
-    }
-    Ok(Reading::Jobs(read))
+    jobs(output, |text, output| {
+        let answer: Answer<'_, EndedJob<'_>> = answer("sacct --json", text, output)?;
+        Ok(rows("sacct --json", answer.jobs, ended_row))
+    })
 }
 
 fn ended_row(job: EndedJob<'_>) -> Option<Row<'_>> {
@@ -640,7 +692,8 @@ struct Node<'a> {
 
 /// Reads `sinfo --json`, which lists nodes with their partitions.
 pub(crate) fn sinfo(output: &Output) -> Result<Reading<'_>, DialectError> {
-    let answer: Answer<'_, IgnoredAny> = answer("sinfo --json", output)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let answer: Answer<'_, IgnoredAny> = answer("sinfo --json", &text, output)?;
     let Some(nodes) = answer.nodes else {
         return Err(DialectError::NotRead {
             command: "sinfo --json".to_owned(),

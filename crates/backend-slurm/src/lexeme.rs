@@ -9,6 +9,10 @@ use cluster_core::{MemSize, Timestamp, Walltime};
 
 /// The words for a value that is not there.
 pub(crate) fn is_unset(text: &[u8]) -> bool {
+    // Most values are none of them by their first letter.
+    if !matches!(text.first(), None | Some(b'N' | b'n' | b'(' | b'U' | b'I')) {
+        return false;
+    }
     matches!(
         text,
         b"" | b"N/A"

@@ -117,9 +117,18 @@ pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
+/// A part of a record as text. The record was checked once; where it is good, its parts need no second look.
+fn part<'o>(record: &'o str, bytes: &'o [u8]) -> Cow<'o, str> {
+    let from = (bytes.as_ptr() as usize).wrapping_sub(record.as_ptr() as usize);
+    match record.get(from..from.saturating_add(bytes.len())) {
+        Some(text) if text.as_ptr() == bytes.as_ptr() => Cow::Borrowed(text),
+        _ => text(bytes),
+    }
+}
+
 /// The same, with Slurm's words for nothing as nothing.
-fn text_or_nothing(bytes: &[u8]) -> Cow<'_, str> {
-    if is_unset(bytes) { Cow::Borrowed("") } else { text(bytes) }
+fn part_or_nothing<'o>(record: &'o str, bytes: &'o [u8]) -> Cow<'o, str> {
+    if is_unset(bytes) { Cow::Borrowed("") } else { part(record, bytes) }
 }
 
 /// A record on its way to a row.
@@ -160,7 +169,7 @@ impl<'o> Draft<'o> {
         match field {
             Field::Id => {
                 self.id = Some(job_id(value)?);
-                row.id = text(value);
+                row.id = part(row.text, value);
             }
             Field::RawId => {
                 job_id(value).filter(|id| id.tasks == Tasks::Single)?;
@@ -176,10 +185,10 @@ impl<'o> Draft<'o> {
                 task_list(value)?;
                 self.array_task = Some(value);
             }
-            Field::Name => row.name = text(value),
+            Field::Name => row.name = part(row.text, value),
             Field::User | Field::Partition if !is_word(value) => return None,
-            Field::User => row.user = text_or_nothing(value),
-            Field::Partition => row.partition = text_or_nothing(value),
+            Field::User => row.user = part_or_nothing(row.text, value),
+            Field::Partition => row.partition = part_or_nothing(row.text, value),
             Field::State => {
                 if !is_state(value) {
                     return None;
@@ -187,7 +196,7 @@ impl<'o> Draft<'o> {
                 // Of `%T` and `%t` the long word is kept.
                 if value.len() > self.raw_state.len() {
                     self.raw_state = value;
-                    row.raw_state = text(value);
+                    row.raw_state = part(row.text, value);
                 }
             }
             Field::Reason => self.reason = value,
@@ -203,7 +212,7 @@ impl<'o> Draft<'o> {
             Field::Hosts if !is_unset(value) && !is_word(value) => return None,
             Field::Hosts => {
                 self.hosts_known = true;
-                row.hosts = text_or_nothing(value);
+                row.hosts = part_or_nothing(row.text, value);
             }
             Field::Nodes => row.nodes = optional(value, lexeme::count)?,
             Field::Cores => row.cores = optional(value, lexeme::count)?,
@@ -215,7 +224,7 @@ impl<'o> Draft<'o> {
             Field::Mem => self.mem = optional(value, |v| lexeme::memory(v, 1 << 20))?,
             Field::Tres => self.tres_mem = lexeme::tres_memory(value),
             Field::Comment => {
-                row.comment = (!value.is_empty() && value != b"(null)").then(|| text(value));
+                row.comment = (!value.is_empty() && value != b"(null)").then(|| part(row.text, value));
             }
             Field::ExitCode => self.exit = optional(value, lexeme::exit_code)?,
             Field::MaxRss => row.mem_used = optional(value, |v| lexeme::memory(v, 1))?.map(|(size, _)| size),
@@ -230,7 +239,7 @@ impl<'o> Draft<'o> {
         self.settle_id()?;
         let row = &mut self.row;
         if !is_unset(self.reason) {
-            row.reason = text(self.reason);
+            row.reason = part(row.text, self.reason);
         }
         // Without a state nothing follows from the other columns but what they say.
         if self.raw_state.is_empty() {

@@ -211,7 +211,7 @@ fn field(name: &str) -> Field {
 
 /// The rows of a table, each with what its steps tell.
 pub(crate) fn jobs<'o>(table: &Table<Field>, text: &'o [u8]) -> Jobs<'o> {
-    let mut fold = Fold { rows: Vec::with_capacity(text.len() / 240), steps: Steps::default() };
+    let mut fold = Fold { rows: Vec::with_capacity(crate::table::lines(text)), steps: Steps::default() };
     let errors = table.read(text, |fields, record| {
         let mut draft = Draft::new(record);
         for (i, (column, value)) in table.columns.iter().zip(fields).enumerate() {

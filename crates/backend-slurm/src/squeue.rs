@@ -98,7 +98,7 @@ pub(crate) fn read<'o>(argv: &[OsString], output: &'o Output) -> Result<Reading<
 
 /// The rows of a table.
 pub(crate) fn jobs<'o>(table: &Table<Field>, text: &'o [u8]) -> Jobs<'o> {
-    let mut rows: Vec<Row<'o>> = Vec::with_capacity(text.len() / 160);
+    let mut rows: Vec<Row<'o>> = Vec::with_capacity(crate::table::lines(text));
     let errors = table.read(text, |fields, record| {
         let mut draft = Draft::new(record);
         for (i, (column, value)) in table.columns.iter().zip(fields).enumerate() {

@@ -271,6 +271,11 @@ impl Lines<'_> {
     }
 }
 
+/// How many lines there are, for the size of a list, and not too many of them.
+pub(crate) fn lines(text: &[u8]) -> usize {
+    text.iter().filter(|&&b| b == b'\n').count().min(200_000)
+}
+
 /// Where the line at `at` ends: its line feed, or the end of the text.
 pub(crate) fn line_end(text: &[u8], at: usize) -> usize {
     text.get(at..).and_then(|rest| rest.iter().position(|&b| b == b'\n')).map_or(text.len(), |lf| at + lf)
