@@ -358,13 +358,12 @@ fn check(context: &Context, system: &System) -> anyhow::Result<Exit> {
                 Err(error) => Err(error.to_string()),
             },
         )?;
-        match system.check_accounting() {
-            Ok(true) => steps.step("accounting", Ok("ended jobs can be asked for".to_owned()))?,
-            Ok(false) => {
-                steps.step("accounting", Ok("there is none: only records of jobs tell".to_owned()))?
-            }
-            Err(error) => steps.step("accounting", Err(error.to_string()))?,
-        }
+        let accounting = system.check_accounting().map_err(|error| error.to_string());
+        let told = accounting.map(|there| match there {
+            true => "ended jobs can be asked for".to_owned(),
+            false => "there is none: only the records of jobs tell".to_owned(),
+        });
+        steps.step("accounting", told)?;
     }
     let pre_submit = system.config().pre_submit.len();
     if pre_submit > 0 {

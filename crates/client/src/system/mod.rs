@@ -23,6 +23,8 @@ mod queue;
 mod recording;
 mod shared;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod toy;
 
 use std::ffi::{OsStr, OsString};

@@ -39,6 +39,8 @@ pub struct Failure {
     pub reason: String,
     /// When it was asked.
     pub at: Timestamp,
+    /// When it was known that there is none.
+    pub ended: Timestamp,
     /// When it may be asked again.
     pub again: Timestamp,
     /// How many in a row.
@@ -146,8 +148,9 @@ impl Shared {
             }
             Err(error) => {
                 let count = state.failure.map_or(0, |failure| failure.count).saturating_add(1);
-                let again = Timestamp::now().after(self.pause(count));
-                state.failure = Some(Failure { reason: error.to_string(), at: now, again, count });
+                let ended = Timestamp::now();
+                let again = ended.after(self.pause(count));
+                state.failure = Some(Failure { reason: error.to_string(), at: now, ended, again, count });
                 self.set_state(&state)?;
                 Err(error)
             }
@@ -156,8 +159,8 @@ impl Shared {
 
     fn back_off(&self, now: Timestamp) -> Result<(), SystemError> {
         match self.state().failure {
-            Some(Failure { reason, at, again, .. }) if at <= now && again > now => {
-                let (ago, wait) = (now.since(at), again.since(now));
+            Some(Failure { reason, at, ended, again, .. }) if ended <= now && again > now => {
+                let (ago, wait) = (now.since(ended), again.since(now));
                 Err(SystemError::BackingOff { reason, at, ago, again, wait })
             }
             _ => Ok(()),
@@ -212,4 +215,68 @@ pub(super) fn replace(
         let _ = fs::remove_file(&new);
         SystemError::file("write", path, error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_core::host::Output;
+    use cluster_core::state::ExitStatus;
+
+    use super::*;
+
+    fn snapshot(began: Timestamp) -> Snapshot {
+        let output = Output { status: ExitStatus::Exit(0), stdout: vec![], stderr: vec![], truncated: false };
+        Snapshot { argv: vec!["q".into()], output, began, ended: began }
+    }
+
+    fn shared(dir: &Path) -> Shared {
+        Shared::new("toy", dir.join("q"), Duration::from_secs(10), Duration::from_millis(30))
+    }
+
+    #[test]
+    fn an_answer_from_the_future_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = shared(dir.path());
+        let (now, hour) = (Timestamp::now(), Duration::from_secs(3600));
+        let get =
+            |began: Timestamp| shared.get(now, true, || Ok((vec![snapshot(began)], true))).unwrap()[0].began;
+        assert_eq!(get(now.after(hour)), now.after(hour));
+        assert_eq!(get(now), now);
+        assert_eq!(get(now.after(hour)), now, "a good one is kept");
+    }
+
+    #[test]
+    fn one_who_asks_for_ever_is_named_at_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = shared(dir.path());
+        let held = shared.lock().unwrap();
+        let error = shared.get(Timestamp::now(), false, || panic!("the lock is taken")).unwrap_err();
+        assert!(matches!(error, SystemError::Busy { .. }) && error.is_passing(), "{error}");
+        drop(held);
+        shared.get(Timestamp::now(), false, || Ok((vec![snapshot(Timestamp::now())], true))).unwrap();
+    }
+
+    #[test]
+    fn pauses_double_up_to_six_intervals_and_differ() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = shared(dir.path());
+        for (count, middle) in [(1, 2.0), (2, 4.0), (4, 16.0), (10, 60.0), (u32::MAX, 60.0)] {
+            let pauses: Vec<f64> = (0..20).map(|_| shared.pause(count).as_secs_f64() / middle).collect();
+            assert!(pauses.iter().all(|part| (0.74..1.26).contains(part)), "{count}: {pauses:?}");
+            assert!(pauses.iter().any(|part| *part != pauses[0]), "{count}: they are alike");
+        }
+    }
+
+    #[test]
+    fn eight_good_ones_are_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = shared(dir.path());
+        for good in [true, true, false, true, true, true, true, true, true, true] {
+            let begin = Timestamp::now();
+            shared.get(begin, false, || Ok((vec![snapshot(Timestamp::now())], good))).unwrap();
+        }
+        let state = shared.state();
+        assert_eq!(state.good.len(), 8);
+        assert!(state.good.is_sorted());
+    }
 }

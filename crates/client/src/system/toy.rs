@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,8 @@ use cluster_core::dialect::{
     Capabilities, Control, ControlTarget, Dialect, DialectError, Directives, HostCores, Jobs, Reading, Row,
     ScriptFacts, ScriptRequest, Site, SubmitRequest, Whose,
 };
-use cluster_core::host::{Host, Invocation, Output};
+use cluster_core::exec::LocalHost;
+use cluster_core::host::{Host, Invocation, Output, Stdin};
 use cluster_core::state::{Cause, JobState};
 use cluster_core::{RemoteId, Timestamp};
 use cluster_localqueue::runner::Place;
@@ -42,12 +42,14 @@ impl Toy {
         self.dir.path().join("place")
     }
 
-    /// Makes a command of a shell script; `$0` is its path.
+    /// Makes a command of a shell script; `$0` is its path. A process of its own writes it: a file that this
+    /// one has open for writing may be open in a child of another test too, and then cannot be executed.
     pub(crate) fn command(&self, name: &str, script: &str) {
-        let new = self.dir.path().join("new");
-        fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::rename(new, self.bin().join(name)).unwrap();
+        let write = "cat > \"$1.new\" && chmod 755 \"$1.new\" && mv \"$1.new\" \"$1\"";
+        let mut shell = Invocation::new(["sh", "-c", write, "sh"]);
+        shell.argv.push(self.bin().join(name).into_os_string());
+        shell.stdin = Stdin::Bytes(format!("#!/bin/sh\n{script}\n").into_bytes());
+        assert!(LocalHost.run(&shell).unwrap().status.is_success());
     }
 
     pub(crate) fn system_on(&self, host: impl Host + 'static) -> System {
