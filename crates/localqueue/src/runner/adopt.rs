@@ -155,7 +155,7 @@ fn lost(job: &StartedJob, cause: Cause, reason: String) -> Ended {
         k: job.k,
         run: job.run,
         started: job.started,
-        ended: super::roots::now(),
+        ended: super::root::now(),
         status: None,
         cause,
         reason: Some(reason),
@@ -280,7 +280,7 @@ impl Watcher {
 
     /// True where its time limit ended it.
     fn wait(&self) -> bool {
-        let age = super::roots::now().since(self.job.started);
+        let age = super::root::now().since(self.job.started);
         let limit = self.settings.time_limit.map(|limit| Instant::now() + limit.saturating_sub(age));
         let mut kill_at: Option<Instant> = None;
         let mut timed_out = false;

@@ -5,17 +5,20 @@
 //! that a kill loses nothing but what was bare and running at that instant.
 
 mod adopt;
+mod answer;
 mod connect;
+mod conversation;
 mod place;
 pub mod protocol;
-mod roots;
+mod root;
 mod serve;
 mod store;
 mod watch_dirs;
 
+pub use answer::need_of;
 pub use connect::{ConnectError, Connection, Launcher, connect, connect_or_start};
 pub use place::{Place, PlaceError};
-pub use serve::{RunnerError, Settings, need_of, run};
+pub use serve::{RunnerError, Settings, run};
 pub use store::{
     Accepted, Asked, Change, OpenedRoot, RootFiles, RootOpener, RootStore, Settled, StartedJob, StoreFailure,
     Unfinished, WorkPlan,

@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cluster_core::{ByteString, JobId, Timestamp};
+use cluster_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::{Notify, broadcast};
 
+use super::conversation;
 use super::place::{Place, PlaceError};
-use super::protocol::{Refusal, RefusalKind, Reply, Report, Request, RootReport, VERSION, frame, frame_len};
-use super::roots::{LISTING, News, Opening, RunnerRoot};
+use super::protocol::{Refusal, RefusalKind};
+use super::root::{LISTING, News, Opening, RunnerRoot};
 use super::store::RootOpener;
 use crate::capacity::Amount;
 use crate::engine::Engine;
@@ -63,33 +63,33 @@ pub enum RunnerError {
 
 /// Limits given by `cluster local set`.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Limits {
-    cores: Option<u32>,
-    mem_mb: Option<u64>,
+pub(super) struct Limits {
+    pub(super) cores: Option<u32>,
+    pub(super) mem_mb: Option<u64>,
 }
 
-struct Runner {
-    place: Place,
-    engine: Engine,
+pub(super) struct Runner {
+    pub(super) place: Place,
+    pub(super) engine: Engine,
     opener: Arc<dyn RootOpener>,
-    news: broadcast::Sender<News>,
-    roots: tokio::sync::Mutex<HashMap<PathBuf, Arc<RunnerRoot>>>,
+    pub(super) news: broadcast::Sender<News>,
+    pub(super) roots: tokio::sync::Mutex<HashMap<PathBuf, Arc<RunnerRoot>>>,
     opening: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
     /// What the last runner's slots had started, by root.
     started: Mutex<HashMap<u64, Vec<Entry>>>,
     /// Kept for the running jobs of roots that are not open yet, by root: else others would get their cores.
     reserved: Mutex<HashMap<u64, Amount>>,
     same_boot: bool,
-    machine: Amount,
+    pub(super) machine: Amount,
     /// The limit of the configuration.
-    configured: Amount,
-    limits: Mutex<Limits>,
-    lives_by: String,
-    since: Timestamp,
+    pub(super) configured: Amount,
+    pub(super) limits: Mutex<Limits>,
+    pub(super) lives_by: String,
+    pub(super) since: Timestamp,
     /// Counts everything that anybody asked, to see whether anything happens.
-    activity: AtomicU64,
-    connections: AtomicU64,
-    ending: AtomicBool,
+    pub(super) activity: AtomicU64,
+    pub(super) connections: AtomicU64,
+    pub(super) ending: AtomicBool,
     end: Notify,
     watch: Option<super::watch_dirs::Watch>,
 }
@@ -170,7 +170,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        tokio::spawn(serve(runner.clone(), stream));
+                        tokio::spawn(conversation::serve(runner.clone(), stream));
                     }
                     Err(error) => {
                         tracing::warn!("a connection failed: {error}");
@@ -194,7 +194,7 @@ fn identity_text(identity: &Identity) -> String {
     format!("{}\n{}\n", identity.machine, identity.boot)
 }
 
-fn limited(configured: Amount, limits: Limits) -> Amount {
+pub(super) fn limited(configured: Amount, limits: Limits) -> Amount {
     Amount {
         cores: limits.cores.unwrap_or(configured.cores),
         mem_mb: limits.mem_mb.unwrap_or(configured.mem_mb),
@@ -222,7 +222,7 @@ fn bind(place: &Place) -> io::Result<UnixListener> {
 
 impl Runner {
     /// The root at `path`, opened where it is not yet. A root that hangs keeps only its own clients waiting.
-    async fn root(self: &Arc<Self>, path: &Path) -> Result<Arc<RunnerRoot>, Refusal> {
+    pub(super) async fn root(self: &Arc<Self>, path: &Path) -> Result<Arc<RunnerRoot>, Refusal> {
         let known = self.roots.lock().await.get(path).cloned();
         match known {
             Some(root) if root.is_in_place() => return Ok(root),
@@ -379,7 +379,7 @@ impl Runner {
         }
     }
 
-    fn begin_end(&self) {
+    pub(super) fn begin_end(&self) {
         self.ending.store(true, Ordering::SeqCst);
         self.end.notify_one();
     }
@@ -399,258 +399,8 @@ impl Runner {
             }
         }
     }
-
-    async fn report(&self) -> Report {
-        let status = self.engine.status();
-        let mut roots: Vec<_> = self
-            .roots
-            .lock()
-            .await
-            .values()
-            .map(|root| RootReport {
-                path: root.path.to_path_buf().into(),
-                trouble: root.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-                journal_bytes: root.journal_bytes(),
-            })
-            .collect();
-        roots.sort_by(|a, b| a.path.cmp(&b.path));
-        Report {
-            pid: std::process::id(),
-            started: self.since,
-            dir: ByteString::from(self.place.dir().to_owned()),
-            machine: self.machine,
-            limit: status.capacity,
-            taken: status.taken,
-            running: u64::from(status.running),
-            queued: status.waiting.queued,
-            held: status.waiting.held,
-            draining: status.draining,
-            lives_by: self.lives_by.clone(),
-            not_enforced: vec![
-                "memory: a job that uses more than it asked for is not stopped".to_owned(),
-                "processes that leave a job's group by setsid are not ended with it".to_owned(),
-            ],
-            roots,
-        }
-    }
-
-    fn set_capacity(&self, cores: Option<u32>, mem_mb: Option<u64>) -> Result<(), Refusal> {
-        if cores == Some(0) {
-            return Err(refusal(
-                RefusalKind::Usage,
-                "0 cores would start nothing: `cluster local drain` does that",
-            ));
-        }
-        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        limits.cores = cores.or(limits.cores);
-        limits.mem_mb = mem_mb.or(limits.mem_mb);
-        let write = || std::fs::write(self.place.limits(), serde_json::to_vec(&*limits)?);
-        write().map_err(|error: io::Error| {
-            refusal(RefusalKind::Store, format!("{}: {error}", self.place.limits().display()))
-        })?;
-        self.engine.set_capacity(limited(self.configured, *limits));
-        Ok(())
-    }
-
-    async fn answer(self: &Arc<Self>, request: Request) -> Reply {
-        let result = match request {
-            Request::Hello { version } if version == VERSION => {
-                Ok(Reply::Hello { version: VERSION, pid: std::process::id() })
-            }
-            Request::Hello { .. } => Ok(Reply::Hello { version: VERSION, pid: std::process::id() }),
-            Request::Submit { root, batches } => match self.root(root.as_path()).await {
-                Ok(root) => self.submit(&root, batches).await,
-                Err(refusal) => Err(refusal),
-            },
-            Request::Resubmit { root, what } => match self.root(root.as_path()).await {
-                Ok(root) => root.resubmit(what).await.map(Reply::Resubmitted),
-                Err(refusal) => Err(refusal),
-            },
-            Request::Act { root, action, targets } => match self.root(root.as_path()).await {
-                Ok(root) => root.act(action, targets).await.map(Reply::Acted),
-                Err(refusal) => Err(refusal),
-            },
-            Request::Attach { root } => self.root(root.as_path()).await.map(|root| {
-                root.look_for_orphans();
-                Reply::Done
-            }),
-            Request::Status => Ok(Reply::Status(Box::new(self.report().await))),
-            Request::SetCapacity { cores, mem_mb } => self.set_capacity(cores, mem_mb).map(|()| Reply::Done),
-            Request::Drain(on) => {
-                self.engine.set_draining(on);
-                Ok(Reply::Done)
-            }
-            Request::Stop { wait } => {
-                self.engine.set_draining(true);
-                // While bare jobs end, which nobody else could see, we are still here to answer.
-                let engine = self.engine.clone();
-                let quiet = move || if wait { engine.wait_quiet() } else { engine.wait_bare() };
-                let _ = tokio::task::spawn_blocking(quiet).await;
-                self.begin_end();
-                Ok(Reply::Done)
-            }
-            Request::Watch { .. } | Request::Lease(_) => {
-                Err(refusal(RefusalKind::Usage, "this has a connection of its own"))
-            }
-        };
-        result.unwrap_or_else(Reply::Refused)
-    }
-
-    /// Jobs larger than the machine are refused here, with the numbers; the others go on to the store.
-    async fn submit(
-        &self,
-        root: &RunnerRoot,
-        batches: Vec<super::protocol::Submit>,
-    ) -> Result<Reply, Refusal> {
-        if self.ending.load(Ordering::SeqCst) {
-            return Err(refusal(RefusalKind::Ending, "the runner is ending"));
-        }
-        let capacity = self.engine.status().capacity;
-        let too_large = |batch: &super::protocol::Submit| {
-            let need = need_of(&batch.spec.resources);
-            (!capacity.fits(&need)).then(|| {
-                refusal(
-                    RefusalKind::TooLarge,
-                    format!(
-                        "a job of {} asks for {} cores and {} MB, and jobs here may take {} cores and {} MB in all: \
-                         ask for less, use --fit, or raise the limit by `cluster local set`",
-                        batch.spec.name, need.cores, need.mem_mb, capacity.cores, capacity.mem_mb
-                    ),
-                )
-            })
-        };
-        let refused: Vec<_> = batches.iter().map(too_large).collect();
-        let fitting =
-            batches.into_iter().zip(&refused).filter(|(_, no)| no.is_none()).map(|(batch, _)| batch);
-        let mut results = root.submit(fitting.collect()).await.into_iter();
-        let answers = refused.into_iter().map(|refused| match refused {
-            Some(refusal) => Err(refusal),
-            None => {
-                results.next().unwrap_or_else(|| Err(refusal(RefusalKind::Ending, "the runner is ending")))
-            }
-        });
-        Ok(Reply::Submitted(answers.collect()))
-    }
 }
 
-/// What one job takes of this machine.
-pub fn need_of(resources: &cluster_core::Resources) -> Amount {
-    Amount {
-        cores: resources.total_cores().max(1),
-        mem_mb: resources.mem.map_or(0, cluster_core::MemSize::as_mb),
-    }
-}
-
-fn refusal(kind: RefusalKind, message: impl Into<String>) -> Refusal {
+pub(super) fn refusal(kind: RefusalKind, message: impl Into<String>) -> Refusal {
     Refusal { kind, message: message.into() }
-}
-
-/// One client, until it leaves.
-async fn serve(runner: Arc<Runner>, mut stream: UnixStream) {
-    // The directory is ours alone already; this is the second lock on the same door.
-    let ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::getuid().as_raw());
-    if !ours {
-        return;
-    }
-    runner.connections.fetch_add(1, Ordering::SeqCst);
-    runner.activity.fetch_add(1, Ordering::SeqCst);
-    // Whoever leaves in the middle is just gone.
-    let _ = converse(&runner, &mut stream).await;
-    runner.connections.fetch_sub(1, Ordering::SeqCst);
-    runner.activity.fetch_add(1, Ordering::SeqCst);
-}
-
-async fn converse(runner: &Arc<Runner>, stream: &mut UnixStream) -> io::Result<()> {
-    loop {
-        let mut head = [0; 4];
-        stream.read_exact(&mut head).await?;
-        let mut text = vec![0; frame_len(head)?];
-        stream.read_exact(&mut text).await?;
-        let reply = match serde_json::from_slice(&text) {
-            Ok(Request::Watch { root, batches, lend }) => {
-                return watch(runner, stream, root, batches, lend).await;
-            }
-            Ok(Request::Lease(most)) => return lease(runner, stream, most).await,
-            Ok(request) => runner.answer(request).await,
-            Err(error) => Reply::Refused(refusal(RefusalKind::Usage, format!("not understood: {error}"))),
-        };
-        stream.write_all(&frame(&reply)?).await?;
-    }
-}
-
-/// Says when something changes, until the client leaves; lent cores come back then.
-async fn watch(
-    runner: &Arc<Runner>,
-    stream: &mut UnixStream,
-    root: ByteString,
-    batches: Vec<cluster_core::BatchId>,
-    lend: Option<(ByteString, JobId)>,
-) -> io::Result<()> {
-    let mut news = runner.news.subscribe();
-    match runner.root(root.as_path()).await {
-        Ok(root) => root.look_for_orphans(),
-        Err(refusal) => return stream.write_all(&frame(&Reply::Refused(refusal))?).await,
-    }
-    let mut lent = None;
-    if let Some((root, job)) = lend
-        && let Ok(root) = runner.root(root.as_path()).await
-    {
-        let key = (root.id(), job.batch);
-        lent = runner.engine.lend(key, job.index, true).then_some((key, job.index));
-    }
-    let result = tell_news(stream, &mut news, &root, &batches).await;
-    if let Some((key, index)) = lent {
-        runner.engine.lend(key, index, false);
-    }
-    result
-}
-
-/// Cores that a client uses itself, until it leaves.
-async fn lease(runner: &Arc<Runner>, stream: &mut UnixStream, most: Amount) -> io::Result<()> {
-    let Some(leased) = runner.engine.lease(most) else {
-        let no = refusal(RefusalKind::TooLarge, "no core is free now: running jobs have them all");
-        return stream.write_all(&frame(&Reply::Refused(no))?).await;
-    };
-    let mut result = stream.write_all(&frame(&Reply::Leased(leased))?).await;
-    if result.is_ok() {
-        // Nothing more is said; the end of the connection is the end of the lease.
-        result = stream.read_exact(&mut [0]).await.map(drop);
-    }
-    runner.engine.give_back(leased);
-    result
-}
-
-async fn tell_news(
-    stream: &mut UnixStream,
-    news: &mut broadcast::Receiver<News>,
-    root: &ByteString,
-    batches: &[cluster_core::BatchId],
-) -> io::Result<()> {
-    stream.write_all(&frame(&Reply::News(batches.to_vec()))?).await?;
-    let (mut from, mut to) = stream.split();
-    let mut byte = [0];
-    loop {
-        tokio::select! {
-            // The client says nothing more; this is how we see that it left.
-            read = from.read(&mut byte) => {
-                if read? == 0 {
-                    return Ok(());
-                }
-            }
-            got = news.recv() => {
-                let changed = match got {
-                    Ok(news) if *news.root == *root.as_path() => {
-                        news.batches.iter().filter(|batch| batches.contains(batch)).copied().collect()
-                    }
-                    Ok(_) => Vec::new(),
-                    // Too much at once: anything may have changed.
-                    Err(broadcast::error::RecvError::Lagged(_)) => batches.to_vec(),
-                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
-                };
-                if !changed.is_empty() {
-                    to.write_all(&frame(&Reply::News(changed))?).await?;
-                }
-            }
-        }
-    }
 }

@@ -1,0 +1,125 @@
+//! What one client and the runner say to each other.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cluster_core::{BatchId, ByteString, JobId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::broadcast;
+
+use super::protocol::{RefusalKind, Reply, Request, frame, frame_len};
+use super::root::News;
+use super::serve::{Runner, refusal};
+use crate::capacity::Amount;
+
+/// One client, until it leaves.
+pub(super) async fn serve(runner: Arc<Runner>, mut stream: UnixStream) {
+    // The directory is ours alone already; this is the second lock on the same door.
+    let ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::getuid().as_raw());
+    if !ours {
+        return;
+    }
+    runner.connections.fetch_add(1, Ordering::SeqCst);
+    runner.activity.fetch_add(1, Ordering::SeqCst);
+    // Whoever leaves in the middle is just gone.
+    let _ = converse(&runner, &mut stream).await;
+    runner.connections.fetch_sub(1, Ordering::SeqCst);
+    runner.activity.fetch_add(1, Ordering::SeqCst);
+}
+
+async fn converse(runner: &Arc<Runner>, stream: &mut UnixStream) -> io::Result<()> {
+    loop {
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).await?;
+        let mut text = vec![0; frame_len(head)?];
+        stream.read_exact(&mut text).await?;
+        let reply = match serde_json::from_slice(&text) {
+            Ok(Request::Watch { root, batches, lend }) => {
+                return watch(runner, stream, root, batches, lend).await;
+            }
+            Ok(Request::Lease(most)) => return lease(runner, stream, most).await,
+            Ok(request) => runner.answer(request).await,
+            Err(error) => Reply::Refused(refusal(RefusalKind::Usage, format!("not understood: {error}"))),
+        };
+        stream.write_all(&frame(&reply)?).await?;
+    }
+}
+
+/// Says when something changes, until the client leaves; lent cores come back then.
+async fn watch(
+    runner: &Arc<Runner>,
+    stream: &mut UnixStream,
+    root: ByteString,
+    batches: Vec<BatchId>,
+    lend: Option<(ByteString, JobId)>,
+) -> io::Result<()> {
+    let mut news = runner.news.subscribe();
+    match runner.root(root.as_path()).await {
+        Ok(root) => root.look_for_orphans(),
+        Err(refusal) => return stream.write_all(&frame(&Reply::Refused(refusal))?).await,
+    }
+    let mut lent = None;
+    if let Some((root, job)) = lend
+        && let Ok(root) = runner.root(root.as_path()).await
+    {
+        let key = (root.id(), job.batch);
+        lent = runner.engine.lend(key, job.index, true).then_some((key, job.index));
+    }
+    let result = tell_news(stream, &mut news, &root, &batches).await;
+    if let Some((key, index)) = lent {
+        runner.engine.lend(key, index, false);
+    }
+    result
+}
+
+/// Cores that a client uses itself, until it leaves.
+async fn lease(runner: &Arc<Runner>, stream: &mut UnixStream, most: Amount) -> io::Result<()> {
+    let Some(leased) = runner.engine.lease(most) else {
+        let no = refusal(RefusalKind::TooLarge, "no core is free now: running jobs have them all");
+        return stream.write_all(&frame(&Reply::Refused(no))?).await;
+    };
+    let mut result = stream.write_all(&frame(&Reply::Leased(leased))?).await;
+    if result.is_ok() {
+        // Nothing more is said; the end of the connection is the end of the lease.
+        result = stream.read_exact(&mut [0]).await.map(drop);
+    }
+    runner.engine.give_back(leased);
+    result
+}
+
+async fn tell_news(
+    stream: &mut UnixStream,
+    news: &mut broadcast::Receiver<News>,
+    root: &ByteString,
+    batches: &[BatchId],
+) -> io::Result<()> {
+    stream.write_all(&frame(&Reply::News(batches.to_vec()))?).await?;
+    let (mut from, mut to) = stream.split();
+    let mut byte = [0];
+    loop {
+        tokio::select! {
+            // The client says nothing more; this is how we see that it left.
+            read = from.read(&mut byte) => {
+                if read? == 0 {
+                    return Ok(());
+                }
+            }
+            got = news.recv() => {
+                let changed = match got {
+                    Ok(news) if *news.root == *root.as_path() => {
+                        news.batches.iter().filter(|batch| batches.contains(batch)).copied().collect()
+                    }
+                    Ok(_) => Vec::new(),
+                    // Too much at once: anything may have changed.
+                    Err(broadcast::error::RecvError::Lagged(_)) => batches.to_vec(),
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                };
+                if !changed.is_empty() {
+                    to.write_all(&frame(&Reply::News(changed))?).await?;
+                }
+            }
+        }
+    }
+}
