@@ -154,8 +154,21 @@ fn a_hold_on_a_waiting_job_shows_in_its_details_only() {
     assert_eq!((row.state, &*row.reason), (JobState::Held, "waits for the end of 24"));
     let row = only("qstat_j_pending_dep");
     assert_eq!((row.state, &*row.reason), (JobState::Queued, "waits for the end of 73"));
+    // To wait element by element is a kind of hold itself.
+    for name in ["qstat_j_elementwise", "qstat_j_elementwise_xml"] {
+        assert_eq!(only(name).state, JobState::Queued, "{name}");
+    }
     let rows = recorded("qstat_r_xml_hold_and_dependency").rows;
     assert!(rows.iter().filter(|row| row.job == "25").all(|row| row.state == JobState::Queued));
+}
+
+#[test]
+fn the_tag_is_in_the_details() {
+    for name in ["qstat_j_tag", "qstat_j_tag_xml"] {
+        let row = only(name);
+        assert_eq!(row.comment.as_deref(), Some("caaaaaaaaaa"), "{name}");
+        assert_eq!((row.cores, row.mem.map(MemSize::as_mb)), (Some(2), Some(400)), "{name}");
+    }
 }
 
 #[test]
@@ -196,8 +209,14 @@ fn names_that_are_no_utf8_survive() {
 
 #[test]
 fn a_forced_deletion_is_no_success() {
-    let row = only("qacct_forced");
-    assert_eq!((row.state, row.status, row.cause), (JobState::Failed, None, Some(Cause::Cancelled)));
+    for name in ["qacct_forced", "qacct_forced_running"] {
+        let row = only(name);
+        assert_eq!(
+            (row.state, row.status, row.cause),
+            (JobState::Failed, None, Some(Cause::Cancelled)),
+            "{name}"
+        );
+    }
 }
 
 #[test]
@@ -255,6 +274,11 @@ fn signals_and_limits() {
     assert_eq!(end("qacct_segv"), (Some(ExitStatus::Signal(11)), None));
     assert_eq!(end("qacct_hrt"), (Some(ExitStatus::Signal(9)), Some(Cause::Timeout)));
     assert_eq!(end("qacct_srt"), (Some(ExitStatus::Signal(10)), Some(Cause::Timeout)));
+    assert_eq!(end("qacct_hrt_signals_trapped"), (Some(ExitStatus::Signal(9)), Some(Cause::Timeout)));
+    assert_eq!(end("qacct_vmem_killed"), (Some(ExitStatus::Signal(9)), Some(Cause::OutOfMemory)));
+    // One process alone that asks for too much is refused it, and ends as it likes.
+    assert_eq!(end("qacct_vmem_refused"), (Some(ExitStatus::Exit(1)), None));
+    assert_eq!(end("qacct_notify"), (Some(ExitStatus::Signal(9)), None));
     assert_eq!(end("qacct_fail3"), (Some(ExitStatus::Exit(3)), None));
     // A job after one that failed ran: -hold_jid waits for the end only.
     assert_eq!(end("qacct_hold_on_failing"), (Some(ExitStatus::Exit(0)), None));
