@@ -104,6 +104,8 @@ impl World {
             ("CLUSTER_QUEUE_DIR", self.queue()),
             ("CLUSTER_ROOT", self.root()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into()),
+            // Commands of a scheduler that are installed here must not be asked.
+            ("CLUSTER_SYSTEM", "local".into()),
         ];
         let own = own.into_iter().map(|(name, value)| (name.into(), value.into()));
         own.chain(self.variables.iter().cloned()).collect()
