@@ -104,7 +104,6 @@ impl Civil {
     }
 
     /// `11/20/2026 17:12:01`.
-    #[allow(dead_code, reason = "Grid Engine's")]
     pub(crate) fn american(self) -> String {
         format!(
             "{:02}/{:02}/{:04} {:02}:{:02}:{:02}",
@@ -113,7 +112,6 @@ impl Civil {
     }
 
     /// `2026-11-20T17:12:01`.
-    #[allow(dead_code, reason = "Grid Engine's")]
     pub(crate) fn iso(self) -> String {
         format!(
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
