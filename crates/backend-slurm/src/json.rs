@@ -197,8 +197,7 @@ impl<'de> Deserialize<'de> for Exit {
                 f.write_str("a wait status")
             }
             fn visit_u64<E>(self, n: u64) -> Result<Exit, E> {
-                let status = u32::try_from(n).ok().filter(|n| *n < 0x1_0000);
-                Ok(Exit(status.map(|n| (n >> 8, n & 0x7f))))
+                Ok(Exit(lexeme::wait_status(n.to_string().as_bytes())))
             }
             fn visit_i64<E>(self, _: i64) -> Result<Exit, E> {
                 Ok(Exit(None))

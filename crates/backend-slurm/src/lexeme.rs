@@ -204,6 +204,14 @@ pub(crate) fn exit_code(text: &[u8]) -> Option<(u32, u32)> {
     Some((part(&text[..colon])?, part(&text[colon + 1..])?))
 }
 
+/// A wait status as a number, as code and signal; `code:signal` is taken too.
+pub(crate) fn wait_status(text: &[u8]) -> Option<(u32, u32)> {
+    match number(text) {
+        Some(status) => u32::try_from(status).ok().filter(|n| *n < 0x1_0000).map(|n| (n >> 8, n & 0x7f)),
+        None => exit_code(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -270,6 +278,11 @@ mod tests {
         assert_eq!(count(b"1.5K"), Some(1_500));
         assert_eq!(exit_code(b"0:125"), Some((0, 125)));
         assert_eq!(exit_code(b"0"), None);
+        assert_eq!(wait_status(b"51200"), Some((200, 0)));
+        assert_eq!(wait_status(b"9"), Some((0, 9)));
+        assert_eq!(wait_status(b"139"), Some((0, 11)), "with a core");
+        assert_eq!(wait_status(b"3:0"), Some((3, 0)));
+        assert_eq!(wait_status(b"70000"), None);
     }
 
     /// The other direction, by the way of counting days one by one.

@@ -21,7 +21,7 @@ pub(crate) fn cause(text: &[u8]) -> Option<Cause> {
     let own: Vec<&str> = text
         .lines()
         .filter(|line| {
-            line.starts_with("slurmstepd: error:") || line.starts_with("slurmd") || line.starts_with("srun: ")
+            line.starts_with("slurmstepd") || line.starts_with("slurmd") || line.starts_with("srun: ")
         })
         .collect();
     let named = MARKS.iter().find(|(mark, _)| own.iter().any(|line| line.contains(mark)));
@@ -54,6 +54,10 @@ mod tests {
                 Some(Cause::NodeFailure),
             ),
             ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=4.batch.", Some(Cause::OutOfMemory)),
+            (
+                "slurmstepd-node2: error: *** JOB 18 ON node2 CANCELLED AT 2026-11-20T22:41:25 ***",
+                Some(Cause::Cancelled),
+            ),
             ("my program says: CANCELLED AT noon DUE TO TIME LIMIT", None),
             ("", None),
         ] {

@@ -64,6 +64,7 @@ const REFUSALS: &[(&str, RefusalKind)] = &[
     ("not authorized", NoPermission),
     ("invalid job id specified", UnknownJob),
     ("already completing or completed", UnknownJob),
+    ("job has already finished", UnknownJob),
     ("unrecognized option", BadRequest),
     ("requires an argument", BadRequest),
     ("invalid", BadRequest),

@@ -43,6 +43,8 @@ pub(crate) enum Field {
     Comment,
     /// `code:signal`.
     ExitCode,
+    /// A wait status as a number: 768 is exit 3.
+    WaitStatus,
     /// The most memory used; in bytes without a unit.
     MaxRss,
     Cpu,
@@ -68,7 +70,7 @@ impl Shape for Field {
             Self::ExitCode => is_unset(text) || lexeme::exit_code(text).is_some(),
             Self::User | Self::Partition => is_word(text),
             Self::Hosts => is_unset(text) || is_word(text),
-            Self::Tres | Self::OtherWord => !text.contains(&b'\n'),
+            Self::Tres | Self::WaitStatus | Self::OtherWord => !text.contains(&b'\n'),
             Self::Name | Self::Reason | Self::ReasonOrHosts | Self::Comment | Self::OtherText => true,
         }
     }
@@ -97,7 +99,7 @@ impl Shape for Field {
             Self::Cpu => "a duration",
             Self::Mem | Self::MaxRss => "an amount of memory",
             Self::ExitCode => "CODE:SIGNAL",
-            Self::Hosts | Self::Tres | Self::OtherWord | Self::User | Self::Partition => {
+            Self::Hosts | Self::Tres | Self::WaitStatus | Self::OtherWord | Self::User | Self::Partition => {
                 "a word, and the end of its column"
             }
             Self::Name | Self::Reason | Self::ReasonOrHosts | Self::Comment | Self::OtherText => {
@@ -227,6 +229,8 @@ impl<'o> Draft<'o> {
                 row.comment = (!value.is_empty() && value != b"(null)").then(|| part(row.text, value));
             }
             Field::ExitCode => self.exit = optional(value, lexeme::exit_code)?,
+            // Of another form it is left out: what it says could be mistaken.
+            Field::WaitStatus => self.exit = lexeme::wait_status(value),
             Field::MaxRss => row.mem_used = optional(value, |v| lexeme::memory(v, 1))?.map(|(size, _)| size),
             Field::Cpu => row.cpu_time = lexeme::duration(value)?,
             Field::OtherWord | Field::OtherText => {}

@@ -67,8 +67,8 @@ const COLUMNS: &str = "JobID,State,ExitCode,User,Partition,Submit,Start,End,Time
 /// The command lines that ask for these jobs, or for all of the user's since then where there are none.
 ///
 /// - With steps, not `-X`: what a job used, and who killed it, stands in the rows of its steps.
-/// - With a date: without one only today's jobs are looked at, and jobs that never became eligible are left
-///   out. With `-j` the date does no harm.
+/// - With a date: without one only today's jobs are looked at. Asked by user, sacct leaves out jobs that were
+///   never eligible (held, dependent); by id it knows them.
 /// - Without `-D`: of a job that was requeued the last run alone is wanted; earlier ones have records of
 ///   their own.
 /// - Elements of one array are asked for by the array: a thousand of them are one word.

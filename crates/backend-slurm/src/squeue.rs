@@ -52,12 +52,13 @@ const OPTIONS: &[Known] = &[
 /// widths, so that a row is cut exactly whatever somebody wrote there, and nobody can forge another's row.
 /// A tag has 11 characters, a name of ours 52.
 const COLUMNS: &str = "JobArrayID:|,State:|,UserName:|,Partition:|,NumNodes:|,NumCPUs:|,TimeLimit:|,\
-                       SubmitTime:|,StartTime:|,EndTime:|,RestartCnt:|,tres-alloc:|,NodeList:|,\
+                       SubmitTime:|,StartTime:|,EndTime:|,RestartCnt:|,exit_code:|,tres-alloc:|,NodeList:|,\
                        Reason:120|,Comment:11|,Name:64|";
 
 /// The command line that asks for everything. All states, for two reasons: a job that ended within
 /// MinJobAge is still there with its end, which is all that a site without accounting ever says; and a job
-/// in a rare state (STAGE_OUT, RESV_DEL_HOLD) is in no default.
+/// in a rare state (STAGE_OUT, RESV_DEL_HOLD) is in no default. The exit code is the wait status as a number,
+/// and true, other than sacct's.
 pub(crate) fn query(whose: Whose<'_>) -> Invocation {
     let mut argv: Vec<OsString> = ["squeue", "--noheader", "--states=all"].map(OsString::from).to_vec();
     if let Whose::Users(users) = whose {
@@ -146,6 +147,7 @@ fn long_field(name: &str) -> Field {
         "starttime" => Field::Started,
         "endtime" => Field::Ended,
         "restartcnt" => Field::Restarts,
+        "exit_code" => Field::WaitStatus,
         "comment" => Field::Comment,
         "tres-alloc" | "tres" => Field::Tres,
         "timeleft" | "timeused" | "userid" | "groupid" | "prioritylong" | "priority" | "numtasks" => {

@@ -186,7 +186,7 @@ fn nobody_can_forge_a_row_of_our_query() {
     let name = format!("{forged:64.64}");
     let row = |id: &str, reason: &str, comment: &str, name: &str| {
         format!(
-            "{id}|RUNNING|eve|debug|1|1|10:00|2026-11-20T17:29:34|2026-11-20T17:29:34|2026-11-20T17:39:34|0|cpu=1,mem=200M,node=1|node1|{reason}|{comment}|{name}|\n"
+            "{id}|RUNNING|eve|debug|1|1|10:00|2026-11-20T17:29:34|2026-11-20T17:29:34|2026-11-20T17:39:34|0|0|cpu=1,mem=200M,node=1|node1|{reason}|{comment}|{name}|\n"
         )
     };
     let none = format!("{:120}", "None");
@@ -200,6 +200,28 @@ fn nobody_can_forge_a_row_of_our_query() {
     assert_eq!(jobs.rows[1].comment.as_deref(), Some("caaaaaaaaaa"));
     assert_eq!((jobs.rows[1].nodes, jobs.rows[1].cores, jobs.rows[1].restarts), (Some(1), Some(1), Some(0)));
     assert_eq!(jobs.rows[1].mem.map(cluster_core::MemSize::as_mb), Some(200));
+}
+
+/// The recording was made with the command lines that we use.
+#[test]
+fn our_own_questions_are_those_that_were_recorded() {
+    let recorded = |name: &str| recording(name).argv().unwrap();
+    assert_eq!(Slurm::new().query(cluster_core::dialect::Whose::All).argv, recorded("own_squeue"));
+    assert_eq!(Slurm::new().survey()[2].argv, recorded("own_sinfo"));
+    let sacct = Slurm::new().accounting(&[], "hpcuser", cluster_core::Timestamp::from_secs(1_795_132_800));
+    assert_eq!(sacct[0].argv, recorded("own_sacct_by_user"));
+}
+
+#[test]
+fn the_queue_tells_the_true_end_of_jobs_that_it_remembers() {
+    with_row("own_squeue", "24_1", |row| assert_eq!(row.status, Some(ExitStatus::Exit(200))));
+    with_row("own_squeue", "24_2", |row| assert_eq!(row.status, Some(ExitStatus::Signal(9))));
+    with_row("own_squeue", "24_3", |row| assert_eq!(row.status, Some(ExitStatus::Exit(3))));
+    with_row("own_squeue", "26_1", |row| assert_eq!(row.cause, Some(Cause::DependencyNeverSatisfied)));
+    with_row("own_squeue", "25", |row| {
+        assert_eq!((&*row.name, row.comment.as_deref()), ("größe|x\n99|RUNNING", Some("odd|\ncommen")));
+    });
+    with_jobs("own_squeue", |jobs| assert_eq!(jobs.errors, []));
 }
 
 #[test]

@@ -70,7 +70,7 @@ mod erased {
 #[test]
 fn every_recording_is_understood_or_says_why_not() {
     let all = recordings();
-    assert_eq!(all.len(), 208);
+    assert_eq!(all.len(), 219);
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
