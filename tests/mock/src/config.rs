@@ -131,7 +131,7 @@ pub struct Faults {
     /// `""`: well; `down`: connections are refused; `empty`: it has lost everything.
     pub accounting: String,
     /// The credential service is dead (Slurm's munge): every command fails.
-    pub credentials: String,
+    pub credentials: bool,
     /// Jobs with these ids have vanished from the queue and the accounting (they go on running).
     pub forget: Vec<u64>,
     /// Every job vanishes as soon as it ends, from the queue and the accounting.
