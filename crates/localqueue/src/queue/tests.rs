@@ -157,6 +157,53 @@ fn a_hundred_thousand_single_jobs_are_small() {
     assert!(size_of::<Option<Work>>() <= 56, "{}", size_of::<Option<Work>>());
 }
 
+/// The places of works are used again: what waits for a batch must never be found by another's place.
+#[test]
+fn a_place_that_is_used_again_waits_for_nothing_of_before() {
+    let ok = |batch| vec![after(DependencyKind::AfterOk, batch, 1)];
+    let one = IndexSet::range(0, 1);
+    // However the first one left: cancelled, doomed, started, or with its root.
+    type Leave = fn(&mut Queue);
+    let ways: [(&str, Leave); 4] = [
+        ("cancelled", |queue| drop(queue.cancel(key(2), None))),
+        ("doomed", |queue| {
+            let doomed = queue.happened(key(9), &IndexSet::range(0, 1), Happened::Failed);
+            assert_eq!(doomed.len(), 1);
+        }),
+        ("started", |queue| {
+            for batch in [1, 9] {
+                queue.happened(key(batch), &IndexSet::range(0, 1), Happened::Succeeded);
+            }
+            assert_eq!(start_all(queue), [(2, 0)]);
+        }),
+        ("with its root", |queue| queue.remove_root(0)),
+    ];
+    for (way, leave) in ways {
+        let mut queue = queue(8);
+        // Somebody who stays, so that the list of places is not emptied.
+        queue.push(NewWork {
+            key: (5, BatchId(1)),
+            held: one.clone(),
+            jobs: IndexSet::new(),
+            ..work(1, 1, 1)
+        });
+        queue.push(NewWork { blockers: [ok(1), ok(9)].concat(), ..work(2, 1, 1) });
+        leave(&mut queue);
+        assert!(!queue.has_dependents(key(9)), "{way}");
+        // In its place, waiting for another batch, also one of the same number in another root.
+        queue.push(NewWork { blockers: ok(4), ..work(3, 1, 1) });
+        queue.push(NewWork { key: (5, BatchId(6)), blockers: ok(1), ..work(6, 1, 1) });
+        for what in [Happened::Failed, Happened::Succeeded] {
+            assert_eq!(queue.happened(key(1), &one, what), [], "{way}");
+            assert_eq!(queue.happened(key(9), &one, what), [], "{way}");
+        }
+        assert_eq!(start_all(&mut queue), [], "{way}: nothing that it waits for happened");
+        assert_eq!(queue.happened(key(4), &one, Happened::Succeeded), []);
+        assert_eq!(start_all(&mut queue), [(3, 0)], "{way}");
+        assert_eq!(queue.happened((5, BatchId(1)), &one, Happened::Failed).len(), 1, "{way}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Push { cores: u32, jobs: u32, priority: i32, limit: Option<u32> },

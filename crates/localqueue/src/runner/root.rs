@@ -248,3 +248,6 @@ fn store_of(root: &Path) -> Option<(u64, u64)> {
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
+
+#[cfg(test)]
+mod tests;
