@@ -20,4 +20,5 @@ mod run;
 mod spawn;
 mod store;
 mod submit;
+mod system;
 mod tidy;

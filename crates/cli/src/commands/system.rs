@@ -120,9 +120,18 @@ fn ls(context: &Context, refresh: bool) -> anyhow::Result<Exit> {
     let configured = &context.config.systems;
     let default = context.config.default_system.as_deref();
     let mut all: Vec<Listed<'_>> = Vec::new();
+    let found = |system: &System| detected.found.iter().find(|found| found.system == system.name());
     let reasons: Vec<String> = candidates.iter().map(choose::not_there).collect();
-    for (system, reason) in candidates.iter().zip(&reasons) {
-        let found = detected.found.iter().find(|found| found.system == system.name());
+    // A probe is cheap, and does not always tell the version.
+    let version = |system: &System| match found(system) {
+        Some(found) if found.error.is_none() => {
+            found.version.clone().or_else(|| system.site(FRESH).ok()?.version)
+        }
+        found => found?.version.clone(),
+    };
+    let versions: Vec<Option<String>> = candidates.iter().map(version).collect();
+    for ((system, reason), version) in candidates.iter().zip(&reasons).zip(&versions) {
+        let found = found(system);
         // A scheduler that is neither configured nor here is no system.
         if found.is_none() && !configured.contains_key(system.name()) {
             continue;
@@ -134,7 +143,7 @@ fn ls(context: &Context, refresh: bool) -> anyhow::Result<Exit> {
             configured: configured.contains_key(system.name()),
             default: default == Some(system.name()),
             answers: Some(found.is_some_and(|found| found.error.is_none())),
-            version: found.and_then(|found| found.version.as_deref()),
+            version: version.as_deref(),
             why: match found {
                 None => reason,
                 Some(found) => found.error.as_deref().or(found.server.as_deref()).unwrap_or_default(),
