@@ -113,6 +113,8 @@ impl Daemon {
         {
             *seen = Some(id);
             self.engine.configure(config);
+            drop(seen);
+            self.engine.schedule();
         }
     }
 

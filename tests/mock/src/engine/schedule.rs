@@ -47,7 +47,9 @@ impl Engine {
             *running.entry(job.key.id).or_default() += 1;
         }
         let mut first = true;
-        let mut full = false;
+        let mut usage = table.usage_by_node();
+        // The elements of an array are alike: what stops one stops those after it.
+        let mut stopped: Option<(u64, String)> = None;
         let ignore = table.config.faults.ignore_dependencies;
         for (_, key) in order {
             let Some(job) = table.jobs.get(&key) else { continue };
@@ -81,23 +83,35 @@ impl Engine {
             {
                 job.eligible = Some(time.max(job.submit));
             }
+            if let Some((_, reason)) = stopped.as_ref().filter(|(id, _)| *id == key.id) {
+                set_reason(table, key, reason);
+                continue;
+            }
             if let Some(reason) = self.front.blocked(table, key) {
                 set_reason(table, key, &reason);
+                stopped = Some((key.id, reason));
                 continue;
             }
             let Some(job) = table.jobs.get(&key) else { continue };
             if job.spec.throttle.is_some_and(|most| running.get(&key.id).copied().unwrap_or(0) >= most) {
                 set_reason(table, key, "JobArrayTaskLimit");
+                stopped = Some((key.id, String::from("JobArrayTaskLimit")));
                 continue;
             }
-            let alloc = if full { None } else { table.place(job, &table.usage()) };
-            let Some(alloc) = alloc else {
-                let small = job.spec.cores <= 1 && job.spec.memory == 0 && job.spec.only_nodes.is_empty();
-                full |= small && job.spec.gpus == 0 && table.config.cluster.queues.len() < 2;
+            let Some(alloc) = table.place(job, &usage) else {
                 set_reason(table, key, if first { "Resources" } else { "Priority" });
+                // An array is one row: its elements have one reason.
+                stopped = Some((key.id, String::from(if first { "Resources" } else { "Priority" })));
                 first = false;
                 continue;
             };
+            for (used, node) in usage.iter_mut().zip(&table.config.cluster.nodes) {
+                if let Some(part) = alloc.iter().find(|part| part.node == node.name) {
+                    used.0 += part.cores;
+                    used.1 += job.spec.memory;
+                    used.2 += job.spec.gpus;
+                }
+            }
             *running.entry(key.id).or_default() += 1;
             self.begin(table, key, alloc, time);
         }
@@ -119,6 +133,8 @@ impl Engine {
     /// The clock. Returns when the daemon is to end.
     pub fn run_clock(self: &Arc<Self>) {
         let mut due: Option<Micros> = None;
+        // Changes are followed by a pass of their own: the clock makes those that time alone asks for.
+        let mut wake = 0;
         while !self.is_stopping() {
             self.adopt();
             let next = self.tick();
@@ -131,11 +147,14 @@ impl Engine {
                     due = None;
                     self.pass();
                 }
-            } else {
+            } else if time >= wake {
                 self.pass();
             }
             let until = [next, due].into_iter().flatten().min().unwrap_or(Micros::MAX);
             let wait = u64::try_from(until.saturating_sub(now())).unwrap_or(0);
+            if time >= wake || until < wake {
+                wake = until.min(time + micros(TICK.as_secs_f64()));
+            }
             let table = self.lock();
             if !self.is_stopping() {
                 drop(self.wait(table, Duration::from_micros(wait).min(TICK)));

@@ -248,10 +248,17 @@ impl Table {
 
     /// Free nodes for a job, or none. Fills nodes in order.
     pub fn find_nodes(&self, job: &Job) -> Option<Vec<Alloc>> {
-        self.place(job, &self.usage())
+        self.place(job, &self.usage_by_node())
     }
 
-    pub(super) fn place(&self, job: &Job, usage: &BTreeMap<&str, (u32, u64, u32)>) -> Option<Vec<Alloc>> {
+    /// Cores, memory (MiB) and GPUs in use, in the order of the nodes.
+    pub(super) fn usage_by_node(&self) -> Vec<(u32, u64, u32)> {
+        let usage = self.usage();
+        let nodes = self.config.cluster.nodes.iter();
+        nodes.map(|node| usage.get(node.name.as_str()).copied().unwrap_or_default()).collect()
+    }
+
+    pub(super) fn place(&self, job: &Job, usage: &[(u32, u64, u32)]) -> Option<Vec<Alloc>> {
         let spec = &job.spec;
         let cluster = &self.config.cluster;
         let queue = cluster.queue(&spec.queue);
@@ -264,8 +271,8 @@ impl Table {
         let share = spec.cores.max(1).div_ceil(count);
         let mut left = spec.cores.max(1);
         let mut found = Vec::new();
-        for node in cluster.nodes.iter().filter(usable) {
-            let (cores, memory, gpus) = usage.get(node.name.as_str()).copied().unwrap_or_default();
+        for (node, (cores, memory, gpus)) in cluster.nodes.iter().zip(usage).filter(|(node, _)| usable(node))
+        {
             let take = share.min(left);
             if cores + take <= node.cores
                 && memory + spec.memory <= node.memory
