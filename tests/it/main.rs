@@ -15,6 +15,7 @@ mod local;
 mod map;
 mod output;
 mod reading;
+mod restart;
 mod retry;
 mod run;
 mod spawn;

@@ -124,33 +124,94 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_cleaned_batch_is_not_sent_again() {
-        let root = tempfile::tempdir().unwrap();
-        let layout = Layout::new(root.path());
+    /// The store of `root`, as a runner opens it.
+    fn opened(root: &std::path::Path) -> LocalStore {
+        let layout = Layout::new(root);
         layout.ensure().unwrap();
-        let store =
-            Store::open(root.path(), &OpenOptions { create: true, ..OpenOptions::default() }).unwrap();
-        let mut store = LocalStore::new(store, layout.clone(), Owner::runner(), None);
-        let spec = JobSpec::single("x", vec!["true".into()], "/".into());
-        let now = Timestamp::now();
-        let new = NewBatch::new(Tag::from_bits(1), spec, "local", "local", JobState::Queued, "me", now);
+        let store = Store::open(root, &OpenOptions { create: true, ..OpenOptions::default() }).unwrap();
+        LocalStore::new(store, layout, Owner::runner(), None)
+    }
+
+    /// A batch of failed jobs, with its directory.
+    fn failed_batch(store: &mut LocalStore, count: u32) -> BatchId {
+        let mut spec = JobSpec::single("x", vec!["true".into()], "/".into());
+        spec.count = count;
+        let (tag, now) = (Tag::from_bits(1), Timestamp::now());
+        let mut new = NewBatch::new(tag, spec, "local", "local", JobState::Queued, "me", now);
+        new.owner = Some(store.owner.to_string());
         let batch = store.store.accept(&[new]).unwrap()[0];
         let end = Unstarted::Ended { cause: Cause::Exit(1), reason: None };
         store.store.set_unstarted(batch, None, &end, now).unwrap();
-        let what = |bits| Resubmit {
-            tag: Tag::from_bits(bits),
-            batch,
-            jobs: IndexSet::range(0, 1),
-            spec: None,
-            keep_script: false,
+        fs::create_dir_all(store.layout.batch(batch)).unwrap();
+        batch
+    }
+
+    fn again(batch: BatchId, jobs: IndexSet, bits: u64) -> Resubmit {
+        Resubmit { tag: Tag::from_bits(bits), batch, jobs, spec: None, keep_script: false }
+    }
+
+    #[test]
+    fn a_resubmission_asked_for_again_after_a_kill_is_made_once() {
+        let root = tempfile::tempdir().unwrap();
+        let what = {
+            let mut store = opened(root.path());
+            let batch = failed_batch(&mut store, 4);
+            let what = again(batch, IndexSet::range(1, 3), 2);
+            let accepted = store.resubmit(&what).unwrap();
+            assert_eq!((accepted.k, accepted.works.len()), (1, 1));
+            // Killed between the commit and its files.
+            fs::remove_file(store.layout.script(batch, 1)).unwrap();
+            what
         };
+        let mut store = opened(root.path());
+        // The next runner queues the jobs as it opens the root, with their files made anew …
+        let works = store.unfinished().unwrap().works;
+        assert_eq!(works.iter().map(|work| (work.k, work.run)).collect::<Vec<_>>(), [(1, 2)]);
+        assert_eq!(works[0].jobs, IndexSet::range(1, 3));
+        assert!(store.layout.script(what.batch, 1).exists());
+        // … so that the client's second try must not queue them again.
+        let accepted = store.resubmit(&what).unwrap();
+        assert_eq!((accepted.k, accepted.works.len()), (1, 0));
+        assert_eq!(store.store.submissions(what.batch).unwrap().len(), 2);
+        assert_eq!(store.store.batch(what.batch).unwrap().unwrap().count_of(JobState::Queued), 2);
+    }
+
+    #[test]
+    fn a_replayed_fact_of_jobs_that_never_ran_does_not_touch_a_retry() {
+        let root = tempfile::tempdir().unwrap();
+        let mut store = opened(root.path());
+        let batch = failed_batch(&mut store, 4);
+        store.resubmit(&again(batch, IndexSet::range(0, 2), 2)).unwrap();
+        let (cause, at) = (Cause::DependencyNeverSatisfied, Timestamp::now());
+        let doomed = |k, run, jobs| Event::Unstarted { batch, k, run, jobs, cause, at };
+        // What a journal still holds of before the retry.
+        store.commit(&[doomed(0, 1, IndexSet::range(0, 4))]).unwrap();
+        let count =
+            |store: &mut LocalStore, state| store.store.batch(batch).unwrap().unwrap().count_of(state);
+        assert_eq!(count(&mut store, JobState::Queued), 2);
+        // Its own is taken, as often as it comes.
+        for _ in 0..2 {
+            store.commit(&[doomed(1, 2, IndexSet::range(0, 1))]).unwrap();
+            assert_eq!((count(&mut store, JobState::Queued), count(&mut store, JobState::Failed)), (1, 3));
+        }
+        // A journal may outlive its batch.
+        store.store.remove_batch(batch, true).unwrap();
+        store.commit(&[doomed(1, 2, IndexSet::range(0, 2))]).unwrap();
+    }
+
+    #[test]
+    fn a_cleaned_batch_is_not_sent_again() {
+        let root = tempfile::tempdir().unwrap();
+        let mut store = opened(root.path());
+        let batch = failed_batch(&mut store, 1);
+        fs::remove_dir(store.layout.batch(batch)).unwrap();
+        let what = |bits| again(batch, IndexSet::range(0, 1), bits);
         let before = store.store.batch(batch).unwrap();
         let refusal = store.resubmit(&what(2)).unwrap_err();
         assert!(matches!(refusal.kind, RefusalKind::Usage), "{}", refusal.message);
         assert_eq!(refusal.message, "the files of batch 1 were cleaned: submit it anew");
         assert_eq!(store.store.batch(batch).unwrap(), before);
-        fs::create_dir(layout.batch(batch)).unwrap();
+        fs::create_dir(store.layout.batch(batch)).unwrap();
         assert_eq!(store.resubmit(&what(3)).unwrap().k, 1);
     }
 }

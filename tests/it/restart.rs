@@ -1,0 +1,99 @@
+//! Runners that end, or are killed, over jobs that go on.
+
+use cluster_tests::{World, wait_for};
+
+#[test]
+fn cores_of_running_jobs_are_kept_for_them_at_a_restart() {
+    let world = World::new();
+    let (said, gate) = (world.fifo("said"), world.fifo("gate"));
+    let text = format!("{}; {}", said.say_text("up"), gate.wait_text());
+    let running = world.map(["--range", "1-2", "--no-append", "--sh", &text]);
+    said.hear();
+    said.hear();
+    world.wait_state(&format!("{running}.1"), "running");
+    world.kill_runner();
+    // The first who comes is of another root, which is open before the first one is.
+    let other = world.path("other-root");
+    let call = |words: &[&str]| world.call(["--root", other.to_str().unwrap()]).args(words);
+    let text = said.say_text("other");
+    let batch = call(&["submit", "--sh", &text]).end().good().lines().remove(0);
+    wait_for("both are adopted", || world.status()["jobs"]["running"] == 2);
+    assert_eq!(world.status()["free"]["cores"], 0);
+    assert!(!said.is_heard(), "a job took a core that a running one has");
+    gate.let_go(1);
+    assert_eq!(said.hear(), "other");
+    call(&["wait", &batch]).end().good();
+    gate.let_go(1);
+    world.cluster(["wait", &running]).good();
+    // Nothing is kept for jobs that are over.
+    wait_for("both cores are free", || world.status()["free"]["cores"] == 2);
+}
+
+#[test]
+fn a_batch_keeps_its_limit_over_a_restart() {
+    let world = World::new();
+    let (said, gate) = (world.fifo("said"), world.fifo("gate"));
+    let text = format!("{}; {}", said.say_text("$CLUSTER_JOB_INDEX"), gate.wait_text());
+    let batch = world.map(["--max-running", "1", "--range", "1-3", "--no-append", "--sh", &text]);
+    assert_eq!(said.hear(), "0");
+    world.wait_state(&format!("{batch}.0"), "running");
+    world.kill_runner();
+    // A job behind it in the order of the queue goes by: the core is free, the limit of the batch is not.
+    world.cluster(["run", "--quiet", "--", "true"]).good();
+    assert_eq!(world.count(&batch, "running"), 1);
+    assert!(!said.is_heard(), "a second one runs beside the adopted one");
+    for next in ["1", "2"] {
+        gate.let_go(1);
+        assert_eq!(said.hear(), next);
+        world.cluster(["run", "--quiet", "--", "true"]).good();
+        assert!(!said.is_heard());
+    }
+    gate.let_go(1);
+    world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn a_foreground_batch_can_be_waited_for() {
+    let world = World::new();
+    world.cluster(["local", "start"]).good();
+    let (said, gate) = (world.fifo("said"), world.fifo("gate"));
+    let text = format!("{}; {}; exit $CLUSTER_JOB_INDEX", said.say_text("up"), gate.wait_text());
+    let map = world.start(["map", "--foreground", "--range", "1-2", "--no-append", "--sh", &text]);
+    said.hear();
+    said.hear();
+    world.cluster(["wait", "--timeout", "1s", "1"]).code(4);
+    let mut wait = world.start(["wait", "1"]);
+    assert!(wait.runs());
+    gate.let_go(2);
+    assert_eq!(map.end().code, 1);
+    let outcome = wait.end();
+    assert_eq!(outcome.code, 1, "{}", outcome.err());
+    assert_eq!((world.count("1", "succeeded"), world.count("1", "failed")), (1, 1));
+}
+
+#[test]
+fn a_runner_that_is_told_to_stop_sees_its_bare_jobs_to_their_end() {
+    let world = World::new();
+    let (said, gate) = (world.fifo("said"), world.fifo("gate"));
+    let text = format!("[ $1 -lt 60 ] || {{ {}; {}; echo late; }}", said.say_text("$PPID"), gate.wait_text());
+    let batch = world.map(["--range", "1-60", "--", "sh", "-c", &text, "sh"]);
+    let parent: u32 = said.hear().parse().unwrap();
+    // Its parent is the runner itself: nobody else will see how it ends.
+    assert_eq!(Some(parent), world.runner(), "the job was not started bare");
+    let later = world.submit(["--", "echo", "later"]);
+    world.cluster(["wait", &later]).good();
+    let mut stop = world.start(["local", "stop"]);
+    wait_for("nothing more starts", || world.status()["draining"] == true);
+    let last = world.submit(["--", "echo", "last"]);
+    assert!(stop.runs());
+    world.wait_state(&format!("{batch}.59"), "running");
+    gate.let_go(1);
+    let outcome = stop.end();
+    assert_eq!(outcome.code, 0, "{}", outcome.err());
+    let job = world.job(&format!("{batch}.59"));
+    assert_eq!(job["state"], "succeeded", "{job}");
+    world.cluster(["logs", &format!("{batch}.59")]).good().prints("late\n");
+    // What came meanwhile goes on with the next runner.
+    world.cluster(["wait", &last]).good();
+    world.check_store();
+}
