@@ -97,7 +97,7 @@ impl Dialect for Slurm {
     }
 
     fn read<'o>(&self, argv: &[OsString], output: &'o Output) -> Result<Reading<'o>, DialectError> {
-        match command_line::program(argv) {
+        let reading = match command_line::program(argv) {
             b"sbatch" => sbatch::read(argv, output),
             b"squeue" => squeue::read(argv, output),
             b"sacct" => sacct::read(argv, output),
@@ -111,6 +111,14 @@ impl Dialect for Slurm {
                     why: format!("it is none of {}", self.commands().join(", ")),
                 })
             }
+        }?;
+        match reading {
+            // What was cut off is not absent.
+            Reading::Jobs(_) if output.truncated => Err(DialectError::NotRead {
+                command: Invocation::new(argv.iter().cloned()).command_line(),
+                why: format!("its output is larger than what was kept of it, {} bytes", output.stdout.len()),
+            }),
+            reading => Ok(reading),
         }
     }
 

@@ -150,3 +150,71 @@ pub(crate) fn submitting(invocation: Invocation) -> Invocation {
     invocation.env.extend(SUBMITTING.iter().map(|name| (OsString::from(name), None)));
     invocation
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hides(name: &str) -> bool {
+        ENCLOSING_JOB.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => *pattern == name,
+        })
+    }
+
+    #[test]
+    fn an_enclosing_job_is_hidden_and_the_scheduler_is_not() {
+        for name in [
+            "SLURM_JOB_ID",
+            "SLURM_JOBID",
+            "SLURM_JOB_NODELIST",
+            "SLURM_STEP_ID",
+            "SLURM_ARRAY_TASK_ID",
+            "SLURM_NTASKS_PER_NODE",
+            "SLURM_CPUS_PER_TASK",
+            "SLURM_MEM_PER_NODE",
+            "SLURM_TASKS_PER_NODE",
+            "SLURM_NNODES",
+            "SLURM_NODELIST",
+            "SLURM_PROCID",
+            "SLURM_EXPORT_ENV",
+            "SLURM_SUBMIT_DIR",
+        ] {
+            assert!(hides(name), "{name}");
+        }
+        let kept = [
+            "SLURM_CONF",
+            "SLURM_CLUSTERS",
+            "SLURM_CONF_SERVER",
+            "SBATCH_ACCOUNT",
+            "SBATCH_PARTITION",
+            "SBATCH_QOS",
+        ];
+        let call = submitting(Invocation::new(["sbatch"]));
+        for name in kept {
+            assert!(!hides(name), "{name}");
+            assert!(!call.env.iter().any(|(variable, _)| variable == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_shapes_output_is_gone() {
+        let call = plain(Invocation::new(["squeue"]));
+        let value = |name: &str| {
+            call.env.iter().find(|(variable, _)| variable == name).map(|(_, value)| value.clone())
+        };
+        for name in [
+            "SLURM_TIME_FORMAT",
+            "SQUEUE_FORMAT",
+            "SQUEUE_STATES",
+            "SACCT_FORMAT",
+            "SINFO_FORMAT",
+            "SCANCEL_STATE",
+        ] {
+            assert_eq!(value(name), Some(None), "{name}");
+        }
+        for (name, want) in [("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("SLURM_BITSTR_LEN", "0")] {
+            assert_eq!(value(name), Some(Some(want.into())), "{name}");
+        }
+    }
+}

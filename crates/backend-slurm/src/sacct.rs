@@ -1,5 +1,6 @@
 //! sacct: the accounting, with steps folded into their jobs.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 
 use cluster_core::dialect::{DialectError, Jobs, Reading, Row};
@@ -64,6 +65,9 @@ const OPTIONS: &[Known] = &[
 const COLUMNS: &str = "JobID,State,ExitCode,User,Partition,Submit,Start,End,Timelimit,NNodes,NCPUS,AllocTRES,\
                        ReqMem,MaxRSS,TotalCPU,NodeList,Reason,JobName";
 
+/// So many elements of an array are asked for one by one.
+const FEW: usize = 20;
+
 /// The command lines that ask for these jobs, or for all of the user's since then where there are none.
 ///
 /// - With steps, not `-X`: what a job used, and who killed it, stands in the rows of its steps.
@@ -71,7 +75,8 @@ const COLUMNS: &str = "JobID,State,ExitCode,User,Partition,Submit,Start,End,Time
 ///   never eligible (held, dependent); by id it knows them.
 /// - Without `-D`: of a job that was requeued the last run alone is wanted; earlier ones have records of
 ///   their own.
-/// - Elements of one array are asked for by the array: a thousand of them are one word.
+/// - Many elements of one array are asked for by the array: a thousand of them are one word. A few are asked
+///   for by their own ids, so that the answer is no larger than the question.
 pub(crate) fn query(ids: &[RemoteId], user: &str, since: Timestamp) -> Vec<Invocation> {
     let date = date(since);
     let invocation = |ids: Option<String>| {
@@ -90,13 +95,24 @@ pub(crate) fn query(ids: &[RemoteId], user: &str, since: Timestamp) -> Vec<Invoc
     if ids.is_empty() {
         return vec![invocation(None)];
     }
-    let mut words: Vec<String> = Vec::with_capacity(ids.len());
-    let mut seen = std::collections::HashSet::new();
+    // By array, in the order of the ids.
+    let mut order: Vec<&str> = Vec::new();
+    let mut asked: HashMap<&str, Vec<&RemoteId>> = HashMap::new();
     for id in ids {
         let job = id.0.split('_').next().unwrap_or(&id.0);
-        // Of one element of an array only that is asked for, of several the array.
-        if seen.insert(job) {
-            words.push(job.to_owned());
+        let elements = asked.entry(job).or_default();
+        if elements.is_empty() {
+            order.push(job);
+        }
+        elements.push(id);
+    }
+    let mut words: Vec<String> = Vec::with_capacity(order.len());
+    for job in order {
+        match asked.get(job) {
+            Some(few) if few.len() <= FEW && !few.iter().any(|id| id.0 == job) => {
+                words.extend(few.iter().map(|id| id.0.clone()));
+            }
+            _ => words.push(job.to_owned()),
         }
     }
     packed(words, ",").into_iter().map(|ids| invocation(Some(ids))).collect()
@@ -307,6 +323,9 @@ mod tests {
         assert_eq!(calls.len(), 1);
         assert!(calls[0].argv.contains(&"--jobs=4711".into()));
         assert!(calls[0].argv.contains(&"--starttime=2026-11-20T17:29:34".into()));
+        let some =
+            [RemoteId("9_3".into()), RemoteId("8".into()), RemoteId("9_4".into()), RemoteId("8_1".into())];
+        assert!(query(&some, "u", Timestamp(0))[0].argv.contains(&"--jobs=9_3,9_4,8".into()));
         assert!(query(&[], "u", Timestamp(0))[0].argv.contains(&"--user=u".into()));
     }
 }

@@ -61,11 +61,14 @@ const COLUMNS: &str = "JobArrayID:|,State:|,UserName:|,Partition:|,NumNodes:|,Nu
 /// and true, other than sacct's.
 pub(crate) fn query(whose: Whose<'_>) -> Invocation {
     let mut argv: Vec<OsString> = ["squeue", "--noheader", "--states=all"].map(OsString::from).to_vec();
-    if let Whose::Users(users) = whose {
+    if let Whose::Users(users) = whose
+        && !users.is_empty()
+    {
         argv.push(format!("--user={}", users.join(",")).into());
     }
     argv.push(format!("--Format={COLUMNS}").into());
-    environment::plain(Invocation::new(argv))
+    // 700,000 rows.
+    Invocation { output_cap: 256 << 20, ..environment::plain(Invocation::new(argv)) }
 }
 
 /// Reads what squeue printed.

@@ -163,8 +163,8 @@ impl<F: Shape> Table<F> {
                 (0, _) => {}
                 _ => return None,
             }
-            // A line that is a record of its own belongs to no other.
-            if end >= text.len() || self.is_record(text, end + 1, fields) {
+            // A line that begins as a record does belongs to no other: better a lost row than a wrong one.
+            if end >= text.len() || self.begins(text, end + 1) || self.is_record(text, end + 1, fields) {
                 return None;
             }
             end = line_end(text, end + 1);
@@ -220,7 +220,7 @@ impl<F: Shape> Table<F> {
             && self.columns.iter().zip(fields.iter()).all(|(column, value)| column.field.accepts(value))
     }
 
-    /// The next line after `at` where a record begins; the line after where none does for a while.
+    /// The next line after `at` where a record may begin; the line after where none does for a while.
     fn next_record<'t>(&self, text: &'t [u8], at: usize, fields: &mut Vec<&'t [u8]>) -> usize {
         let next = line_end(text, at) + 1;
         let mut candidate = next;
@@ -228,12 +228,24 @@ impl<F: Shape> Table<F> {
             if candidate >= text.len() {
                 break;
             }
-            if self.is_record(text, candidate, fields) {
+            if self.begins(text, candidate) || self.is_record(text, candidate, fields) {
                 return candidate;
             }
             candidate = line_end(text, candidate) + 1;
         }
         next
+    }
+
+    /// Whether the first column is one that can be told from any word, and is at `at`.
+    fn begins(&self, text: &[u8], at: usize) -> bool {
+        let told = |column: &&Column<F>| !column.field.is_free() && !column.field.accepts(b"?");
+        let Some(first) = self.columns.first().filter(told) else { return false };
+        let end = match first.width {
+            0 if first.suffix.is_empty() => Some(line_end(text, at)),
+            0 => find(text, at, first.suffix.as_bytes()),
+            width => Some(at + width),
+        };
+        end.and_then(|end| text.get(at..end)).is_some_and(|value| first.field.accepts(value.trim_ascii()))
     }
 }
 

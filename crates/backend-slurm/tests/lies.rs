@@ -233,6 +233,13 @@ fn a_broken_row_costs_itself() {
     let ids: Vec<_> = jobs.rows.iter().map(|row| &*row.id).collect();
     assert_eq!(ids, ["1", "3"]);
     assert!(matches!(&jobs.errors[0], DialectError::Syntax { line: 2, column: 11, .. }), "{:?}", jobs.errors);
+    // What follows a broken row may be odd itself.
+    let line = argv(&["squeue", "-h", "-o", "%i|%j|%T"]);
+    let answer = output("1|a|RUN-NING\n2|b|c|RUNNING\nmore\n3|d\ne|PENDING\n4|f|RUNNING\n", "", 0);
+    let Ok(Reading::Jobs(jobs)) = Slurm::new().read(&line, &answer) else { panic!() };
+    let rows: Vec<_> = jobs.rows.iter().map(|row| (&*row.id, &*row.name)).collect();
+    assert_eq!(rows, [("2", "b|c"), ("3", "d\ne"), ("4", "f")]);
+    assert_eq!(jobs.errors.len(), 2);
 }
 
 #[test]
@@ -241,6 +248,38 @@ fn an_answer_without_jobs_that_is_none_is_an_error() {
     assert!(matches!(error("squeue_err_user"), DialectError::Refused { .. }));
     assert!(matches!(error("squeue_err_format"), DialectError::Refused { .. }));
     assert!(matches!(error("ctldown_squeue_json"), DialectError::Unreachable { .. }));
+}
+
+#[test]
+fn what_was_cut_off_is_not_absent() {
+    let mut cut = recording("own_squeue");
+    cut.output.truncated = true;
+    let read = Slurm::new().read(&cut.argv().unwrap(), &cut.output);
+    assert!(matches!(read, Err(DialectError::NotRead { .. })), "{read:?}");
+}
+
+/// Later versions write numbers as objects and states as lists.
+#[test]
+fn the_json_of_later_versions_is_read() {
+    let text = r#"{"jobs":[{"job_id":7,"array_job_id":{"set":true,"infinite":false,"number":5},
+        "array_task_id":{"set":true,"infinite":false,"number":2},"array_task_string":"",
+        "job_state":["RUNNING","COMPLETING"],"name":"a","user_name":"u","nodes":"n1","time_limit":
+        {"set":true,"infinite":true,"number":0},"start_time":{"set":true,"infinite":false,"number":1795195753},
+        "exit_code":{"status":["SUCCESS"],"return_code":{"set":true,"infinite":false,"number":0},
+        "signal":{"id":{"set":false,"infinite":false,"number":0},"name":""}}},
+        {"job_id":9,"job_state":["FAILED"],"nodes":"n1","exit_code":{"status":["ERROR"],
+        "return_code":{"set":true,"infinite":false,"number":200},"signal":{"id":{"set":false,"number":0}}}}],
+        "last_backfill":{"set":true,"number":1},"meta":{},"errors":[],"warnings":[]}"#;
+    let answer = output(text, "", 0);
+    let Ok(Reading::Jobs(jobs)) = Slurm::new().read(&argv(&["squeue", "--json"]), &answer) else { panic!() };
+    assert_eq!((&*jobs.rows[0].id, jobs.rows[0].state), ("5_2", JobState::Running));
+    assert_eq!(jobs.rows[0].time_limit, Some(cluster_core::Walltime::UNLIMITED));
+    assert_eq!(jobs.rows[1].status, Some(ExitStatus::Exit(200)));
+    let bytes =
+        [&b"{\"jobs\":[{\"job_id\":7,\"job_state\":\"PENDING\",\"name\":\"a"[..], b"\xff\"}]}"].concat();
+    let latin = Output { stdout: bytes, ..output("", "", 0) };
+    let Ok(Reading::Jobs(jobs)) = Slurm::new().read(&argv(&["squeue", "--json"]), &latin) else { panic!() };
+    assert_eq!(jobs.rows[0].name, "a\u{fffd}");
 }
 
 #[test]
