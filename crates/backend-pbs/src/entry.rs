@@ -24,6 +24,11 @@ pub(crate) trait Entries<'o> {
     /// An entry begins.
     fn begin(&mut self, kind: Kind, id: Cow<'o, str>);
 
+    /// Whether anything of this group is asked for.
+    fn wants_group(&self, _group: &[u8]) -> bool {
+        true
+    }
+
     /// Whether this attribute is asked for; of others the value is not even unwrapped.
     fn wants(&self, group: &[u8], name: &[u8]) -> bool;
 

@@ -28,6 +28,10 @@ pub(crate) struct Evidence<'a> {
 
 /// Reads the evidence.
 pub(crate) fn end(flavour: Flavour, evidence: Evidence<'_>) -> End {
+    // Both servers have this sentence; Torque writes it into the comment, beside an exit status of 271.
+    if evidence.comment.starts_with("Job deleted as result of dependency") {
+        return End { status: None, cause: Some(Cause::DependencyNeverSatisfied) };
+    }
     match flavour {
         Flavour::OpenPbs => open_pbs(evidence),
         Flavour::Torque => torque(evidence),
@@ -90,9 +94,6 @@ fn open_pbs_code(code: i64) -> Option<Cause> {
 }
 
 fn torque(evidence: Evidence<'_>) -> End {
-    if evidence.comment.starts_with("Job deleted as result of dependency") {
-        return End { status: None, cause: Some(Cause::DependencyNeverSatisfied) };
-    }
     match evidence.exit {
         // Completed without an exit status: deleted before it ran.
         None => End { status: None, cause: Some(Cause::Cancelled) },

@@ -21,18 +21,25 @@ impl<'o> Json<'o> {
         Self { text, at: 0 }
     }
 
+    #[inline]
     fn rest(&self) -> &'o [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
 
     /// The next byte that is no blank; 0 at the end.
+    #[inline]
     pub(crate) fn peek(&mut self) -> u8 {
-        let blanks = self.rest().iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count();
-        self.at += blanks;
-        self.rest().first().copied().unwrap_or(0)
+        while let Some(&byte) = self.text.get(self.at) {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return byte;
+            }
+            self.at += 1;
+        }
+        0
     }
 
     /// Steps over `byte`, where it is the next one.
+    #[inline]
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         let there = self.peek() == byte && self.at < self.text.len();
         self.at += usize::from(there);
@@ -40,25 +47,27 @@ impl<'o> Json<'o> {
     }
 
     /// Steps over `byte`.
+    #[inline]
     pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Expected> {
         if self.take(byte) { Ok(()) } else { Err(Expected(self.at, what)) }
     }
 
     /// A string, between its quotes, and whether it has escapes.
+    #[inline]
     pub(crate) fn string(&mut self) -> Result<(&'o [u8], bool), Expected> {
         self.expect(b'"', "a string")?;
         let start = self.at;
         let mut escapes = false;
         loop {
-            let plain = self.rest().iter().position(|b| matches!(b, b'"' | b'\\'));
-            match plain.map(|plain| (plain, self.rest().get(plain))) {
-                Some((plain, Some(b'"'))) => {
-                    let string = self.rest();
-                    self.at += plain + 1;
-                    let before = self.text.get(start..self.at - 1).unwrap_or(string);
-                    return Ok((before, escapes));
+            let rest = self.rest();
+            let plain = plain_length(rest);
+            match rest.get(plain) {
+                Some(b'"') => {
+                    let end = self.at + plain;
+                    self.at = end + 1;
+                    return Ok((self.text.get(start..end).unwrap_or_default(), escapes));
                 }
-                Some((plain, _)) => {
+                Some(_) => {
                     escapes = true;
                     self.at += plain + 2;
                 }
@@ -68,6 +77,7 @@ impl<'o> Json<'o> {
     }
 
     /// A key and its colon.
+    #[inline]
     pub(crate) fn key(&mut self) -> Result<&'o [u8], Expected> {
         let (key, _) = self.string()?;
         self.expect(b':', "`:`")?;
@@ -98,7 +108,12 @@ impl<'o> Json<'o> {
     }
 
     /// Steps over a value of any depth.
+    #[inline]
     pub(crate) fn skip(&mut self) -> Result<(), Expected> {
+        if self.peek() == b'"' { self.string().map(drop) } else { self.skip_any() }
+    }
+
+    fn skip_any(&mut self) -> Result<(), Expected> {
         let mut depth = 0_usize;
         loop {
             match self.peek() {
@@ -126,12 +141,31 @@ impl<'o> Json<'o> {
     }
 
     /// After a member of an object: whether another one follows, or the object is over.
+    #[inline]
     pub(crate) fn more(&mut self) -> Result<bool, Expected> {
         if self.take(b',') {
             return Ok(true);
         }
         self.expect(b'}', "`,` or `}`").map(|()| false)
     }
+}
+
+/// How many bytes come before the next `"` or backslash, eight at a time.
+#[inline]
+fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The high bit of each byte that is zero; of several the lowest is right, which is all that is asked.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let (words, tail) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return at * 8 + (found.trailing_zeros() / 8) as usize;
+        }
+    }
+    let end = tail.iter().position(|b| matches!(b, b'"' | b'\\'));
+    words.len() * 8 + end.unwrap_or(tail.len())
 }
 
 /// The text of a string with escapes; what is no escape stays as it is.
@@ -222,6 +256,14 @@ mod tests {
             let written = serde_json::to_string(&text).unwrap();
             let value = Json::new(written.as_bytes()).scalar().unwrap().unwrap();
             prop_assert_eq!(&*value, text.as_bytes());
+        }
+
+        #[test]
+        fn quotes_are_found_wherever_they_are(text in proptest::collection::vec(
+            proptest::sample::select(&b"a\"\\!#[]\x80\x00\xff"[..]), 0..40))
+        {
+            let slow = text.iter().position(|b| matches!(b, b'"' | b'\\')).unwrap_or(text.len());
+            prop_assert_eq!(plain_length(&text), slow);
         }
 
         #[test]

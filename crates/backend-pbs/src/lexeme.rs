@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use cluster_core::{IndexSet, MemSize, Timestamp, Walltime};
-use nom::bytes::complete::{tag, take_while1};
-use nom::character::complete::{char, digit1, multispace1, space1};
-use nom::combinator::{all_consuming, map_opt, opt, rest};
-use nom::sequence::{delimited, preceded, terminated};
+use nom::bytes::complete::take_while;
+use nom::character::complete::{char, digit1};
+use nom::combinator::{all_consuming, opt, rest};
+use nom::sequence::delimited;
 use nom::{IResult, Parser};
 
 /// An id, taken apart: `12`, `12.srv`, `12[].srv`, `12[3].srv`, `12[1-3].srv`.
@@ -24,7 +24,7 @@ pub(crate) struct Id<'a> {
 impl<'a> Id<'a> {
     /// Takes an id apart.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
-        let index = opt(delimited(char('['), nom::bytes::complete::take_while(is_index), char(']')));
+        let index = opt(delimited(char('['), take_while(is_index), char(']')));
         let (_, (number, index, server)) = all_consuming((digit, index, rest)).parse(text).ok()?;
         let name = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
         let good =
@@ -130,29 +130,26 @@ pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok().map(Timestamp::from_secs);
     }
-    all_consuming(ctime).parse(text).ok().map(|(_, secs)| Timestamp::from_secs(secs))
+    ctime(text.as_bytes()).map(Timestamp::from_secs)
 }
 
-fn ctime(text: &str) -> IResult<&str, i64> {
-    let number = |text| map_opt(digit1, |d: &str| d.parse::<i64>().ok()).parse(text);
-    let two = |text| map_opt(digit1, |d: &str| d.parse::<i64>().ok().filter(|n| *n < 62)).parse(text);
-    let month = map_opt(take_while1(|c: char| c.is_ascii_alphabetic()), |m: &str| {
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-            .iter()
-            .position(|name| *name == m)
-            .map(|at| at as i64 + 1)
-    });
-    let weekday = take_while1(|c: char| c.is_ascii_alphabetic());
-    let clock = (terminated(two, tag(":")), terminated(two, tag(":")), two);
-    let (text, (_, month, day, (hour, minute, second), year)) = (
-        terminated(weekday, multispace1),
-        terminated(month, multispace1),
-        terminated(two, multispace1),
-        clock,
-        preceded(space1, map_opt(number, |y| (1900..=9999).contains(&y).then_some(y))),
-    )
-        .parse(text)?;
-    Ok((text, days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second))
+/// Weekday, month, day, clock and year at fixed places, as C's `ctime` prints them.
+fn ctime(text: &[u8]) -> Option<i64> {
+    const MONTHS: [&[u8; 3]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    let text: &[u8; 24] = text.try_into().ok()?;
+    let separators = [(3, b' '), (7, b' '), (10, b' '), (13, b':'), (16, b':'), (19, b' ')];
+    if separators.iter().any(|&(at, byte)| text.get(at) != Some(&byte)) {
+        return None;
+    }
+    let number = |from: usize, to: usize| {
+        let digits = text.get(from..to)?.trim_ascii_start();
+        let digit = |sum: i64, b: &u8| b.is_ascii_digit().then(|| sum * 10 + i64::from(b - b'0'));
+        if digits.is_empty() { None } else { digits.iter().try_fold(0, digit) }
+    };
+    let month = MONTHS.iter().position(|month| text.get(4..7) == Some(month.as_slice()))?;
+    let days = days_since_1970(number(20, 24)?, month as i64 + 1, number(8, 10)?);
+    Some(days * 86_400 + number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?)
 }
 
 /// Days from 1970-01-01 to a day of the Gregorian calendar, counted from years that begin in March.
@@ -165,9 +162,13 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Text from bytes of any kind; borrowed where they are UTF-8.
+#[inline]
 pub(crate) fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
     match bytes {
-        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(bytes),
+        },
         Cow::Owned(bytes) => Cow::Owned(match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -189,6 +190,94 @@ pub(crate) fn valid_prefix(bytes: &[u8]) -> &str {
         Ok(text) => text,
         Err(error) => {
             std::str::from_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ids_come_apart() {
+        let parts =
+            |text| Id::read(text).map(|id| (id.number.to_owned(), id.index.map(str::to_owned), id.array()));
+        let some = |number: &str, index: Option<&str>, array: &str| {
+            Some((number.to_owned(), index.map(str::to_owned), array.to_owned()))
+        };
+        assert_eq!(parts("12"), some("12", None, "12"));
+        assert_eq!(parts("0.srv"), some("0", None, "0.srv"));
+        assert_eq!(parts("12[].srv.org"), some("12", Some(""), "12[].srv.org"));
+        assert_eq!(parts("12[3].srv"), some("12", Some("3"), "12[].srv"));
+        assert_eq!(parts("12[1-3:2,9]"), some("12", Some("1-3:2,9"), "12[]"));
+        for wrong in ["", "x", ".srv", "12[", "12[]x", "12[a].srv", "12.", "12.srv x", "12.s/v", "1 2"] {
+            assert_eq!(parts(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units_of_1024_and_words_of_eight_bytes() {
+        let mb = |text| size(text).map(MemSize::as_mb);
+        for (text, want) in [
+            ("500mb", 500),
+            ("1gb", 1024),
+            ("512000kb", 500),
+            ("1024b", 1),
+            ("524288000b", 500),
+            ("1048577", 2),
+            ("100mw", 800),
+            ("1tb", 1 << 20),
+            ("0kb", 0),
+        ] {
+            assert_eq!(mb(text), Some(want), "{text}");
+        }
+        for wrong in
+            ["", "mb", "1.5gb", "-1kb", "1xb", "1kbb", "99999999999999999999b", "99999999999999999pb"]
+        {
+            assert_eq!(mb(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn dates_are_utc() {
+        let secs = |text| timestamp(text).map(|time| time.0 / 1_000_000);
+        assert_eq!(secs("Thu Jan  1 00:00:00 1970"), Some(0));
+        assert_eq!(secs("Fri Nov 20 17:12:01 2026"), Some(1_795_194_721));
+        assert_eq!(secs("Tue Feb 29 12:00:00 2000"), Some(951_825_600));
+        assert_eq!(secs("1795194738"), Some(1_795_194_738));
+        for wrong in ["", "Fri Nov 20 17:12 2026", "Fri Nox 20 17:12:01 2026", "2026-11-20 17:12:01", "-5"] {
+            assert_eq!(secs(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn durations_that_are_printed_are_read(secs in 0u64..1 << 40) {
+            let text = format!("{:02}:{:02}:{:02}", secs / 3600, secs % 3600 / 60, secs % 60);
+            prop_assert_eq!(seconds(&text), Some(secs));
+        }
+
+        #[test]
+        fn sizes_that_are_printed_are_read(amount in 0u64..1 << 30, unit in 0usize..5) {
+            let (name, scale) = [("b", 0), ("kb", 10), ("mb", 20), ("gb", 30), ("mw", 23)][unit];
+            prop_assert_eq!(size(&format!("{amount}{name}")), Some(MemSize::from_bytes(amount << scale)));
+        }
+
+        #[test]
+        fn days_follow_one_another(year in 1970i64..2400, month in 1i64..=12, day in 1i64..=28) {
+            let here = days_since_1970(year, month, day);
+            prop_assert_eq!(days_since_1970(year, month, day + 1), here + 1);
+            let (next, of) = if month == 12 { (1, year + 1) } else { (month + 1, year) };
+            prop_assert!((0..=3).contains(&(days_since_1970(of, next, 1) - days_since_1970(year, month, 28) - 1)));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC*", near in "[0-9:.\\[\\]a-z ,-]{0,24}") {
+            for text in [&text, &near] {
+                let _ = (Id::read(text), indices(text), seconds(text), size(text), timestamp(text));
+            }
         }
     }
 }

@@ -18,15 +18,15 @@ pub(crate) fn path(flavour: Flavour, log: &Path, position: Option<u32>) -> PathB
 }
 
 /// The cause that the node's daemon wrote: `=>> PBS: job killed: walltime 65 exceeded limit 60`. The last one
-/// counts: a job that was requeued appends.
+/// counts: a job that was requeued appends. A cancel leaves nothing there, and the shell's `Terminated` stands
+/// for both.
 pub(crate) fn cause(text: &[u8]) -> Option<Cause> {
     const KEPT: usize = 64 << 10;
     let text = String::from_utf8_lossy(text.get(text.len().saturating_sub(KEPT)..).unwrap_or_default());
     text.lines().rev().find_map(|line| {
         let (_, why) = line.split_once("PBS: job killed: ")?;
         if !why.contains("exceeded") {
-            let cancelled = why.contains("qdel") || why.contains("deleted");
-            return cancelled.then_some(Cause::Cancelled);
+            return None;
         }
         match why.split_whitespace().next()? {
             "walltime" | "cput" | "pcput" => Some(Cause::Timeout),

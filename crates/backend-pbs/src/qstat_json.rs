@@ -106,8 +106,8 @@ fn entry<'o>(kind: Kind, json: &mut Json<'o>, entries: &mut impl Entries<'o>) ->
     loop {
         let name = json.key()?;
         match json.peek() {
-            b'{' => members(name, json, entries)?,
-            b'[' => json.skip()?,
+            b'{' if entries.wants_group(name) => members(name, json, entries)?,
+            b'{' | b'[' => json.skip()?,
             _ => value(b"", name, json, entries)?,
         }
         if !json.more()? {

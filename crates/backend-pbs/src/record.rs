@@ -60,7 +60,9 @@ struct Record<'o> {
 
 impl<'o> JobEntries<'o> {
     pub(crate) fn new(flavour: Flavour, command: &str, output: &'o [u8]) -> Self {
-        Self { flavour, command: command.to_owned(), output, current: None, jobs: Jobs::default() }
+        // A job takes more than 1,000 bytes in most forms.
+        let jobs = Jobs { rows: Vec::with_capacity(output.len() / 1_024), ..Jobs::default() };
+        Self { flavour, command: command.to_owned(), output, current: None, jobs }
     }
 
     pub(crate) fn finish(self) -> Jobs<'o> {
@@ -77,6 +79,12 @@ impl<'o> Entries<'o> for JobEntries<'o> {
         self.current = (kind == Kind::Job).then(|| Record { id, ..Record::default() });
     }
 
+    #[inline]
+    fn wants_group(&self, group: &[u8]) -> bool {
+        matches!(group, b"" | b"Resource_List" | b"resources_used" | b"Variable_List")
+    }
+
+    #[inline]
     fn wants(&self, group: &[u8], name: &[u8]) -> bool {
         match group {
             b"" => matches!(

@@ -4,67 +4,131 @@
 use cluster_core::dialect::{DialectError, RefusalKind};
 use cluster_core::host::Output;
 
-/// Texts of a server, or of Torque's local daemon, that is not there.
+/// Texts of a server, or of Torque's local daemon, that is not there or went away during the request.
 const UNREACHABLE: &[&str] = &[
     "cannot connect to server",
     "Couldn't connect to cluster",
+    "Could not connect to batch server",
     "could not connect to trqauthd",
     "Cannot connect to specified server",
+    "Can not establish connection",
+    "Client connection not found",
     "Unable to communicate with",
+    "Unable to get connection to socket",
+    "Socket close detected",
+    "Could not resolve host name",
     "pbsconf error",
     "Unknown Host",
     "Connection refused",
-    // The server went away during the request.
     "End of File",
     "Premature end of message",
 ];
 
-/// Texts of refusals, the more telling first.
-const REFUSALS: &[(&str, RefusalKind)] = &[
-    ("Job has finished", RefusalKind::UnknownJob),
-    ("Unknown Job Id", RefusalKind::UnknownJob),
-    ("nonexistent job id", RefusalKind::UnknownJob),
-    ("illegally formed job identifier", RefusalKind::BadRequest),
-    ("Unknown queue", RefusalKind::UnknownPartition),
-    ("Queue is not enabled", RefusalKind::UnknownPartition),
-    ("No default queue", RefusalKind::UnknownPartition),
-    ("Access to queue is denied", RefusalKind::UnknownPartition),
-    ("illegal -W dependency value", RefusalKind::BadDependency),
-    ("Invalid Job Dependency", RefusalKind::BadDependency),
-    ("Dependency request for job rejected", RefusalKind::BadDependency),
-    ("violates queue and/or server resource limits", RefusalKind::OverLimit),
-    ("exceeds queue resource limits", RefusalKind::OverLimit),
-    ("would exceed", RefusalKind::OverLimit),
-    ("Maximum number of jobs", RefusalKind::OverLimit),
-    ("exceeds server or queue size limit", RefusalKind::OverLimit),
-    ("exceeds the queue limit", RefusalKind::OverLimit),
-    ("Unauthorized Request", RefusalKind::NoPermission),
-    ("operation not permitted", RefusalKind::NoPermission),
-    ("can not be run as root", RefusalKind::NoPermission),
-    ("Bad UID for job execution", RefusalKind::NoPermission),
-    ("Bad GID for job execution", RefusalKind::NoPermission),
-    ("Permission denied", RefusalKind::NoPermission),
-    ("Invalid credential", RefusalKind::NoPermission),
-    ("Invalid account", RefusalKind::NoPermission),
-    ("Server could not connect to MOM", RefusalKind::TryAgain),
-    ("shutting down", RefusalKind::TryAgain),
-    ("server is busy", RefusalKind::TryAgain),
-    ("emporarily unavailable", RefusalKind::TryAgain),
-    ("try again", RefusalKind::TryAgain),
-    ("Illegal attribute or resource value", RefusalKind::BadRequest),
-    ("Unknown resource", RefusalKind::BadRequest),
-    ("Unknown node", RefusalKind::BadRequest),
-    ("annot be used with", RefusalKind::BadRequest),
-    ("cannot send environment", RefusalKind::BadRequest),
-    ("invalid -v syntax", RefusalKind::BadRequest),
-    ("Bad Job Array Request", RefusalKind::BadRequest),
-    ("invalid option", RefusalKind::BadRequest),
-    ("illegal -", RefusalKind::BadRequest),
-    ("script file", RefusalKind::BadRequest),
-    ("can only be used", RefusalKind::BadRequest),
-    ("usage:", RefusalKind::BadRequest),
-    ("Request invalid for state of job", RefusalKind::BadRequest),
+/// Texts of refusals: what was recorded, and the others of the servers' own tables of messages. The first that
+/// fits a line counts.
+const REFUSALS: &[(RefusalKind, &[&str])] = &[
+    (
+        RefusalKind::UnknownJob,
+        &[
+            "Job has finished",
+            "Request invalid for finished array subjob",
+            "Unknown Job Id",
+            "Unknown Array ID",
+            "nonexistent job id",
+            "Job not found",
+        ],
+    ),
+    (
+        RefusalKind::BadDependency,
+        &[
+            "illegal -W dependency value",
+            "Invalid Job Dependency",
+            "Dependency request for job rejected",
+            "Dependent parent job",
+        ],
+    ),
+    (
+        RefusalKind::OverLimit,
+        &[
+            "violates queue and/or server resource limits",
+            "exceeds queue resource limits",
+            "Resource limit exceeds allowable",
+            "doesn't meet minimum limit",
+            "would exceed",
+            "Maximum number of jobs",
+            "exceeds server or queue size limit",
+            "jobscript size exceeded",
+        ],
+    ),
+    (
+        RefusalKind::TryAgain,
+        &[
+            "Server could not connect to MOM",
+            "shutting down",
+            "too busy",
+            "connection table full",
+            "No free connections",
+            "emporarily unavailable",
+            "Queue is currently not available",
+            "may retry",
+            "Time out",
+            "try again",
+        ],
+    ),
+    (
+        RefusalKind::UnknownPartition,
+        &[
+            "Unknown queue",
+            "Queue is not enabled",
+            "Queue does not allow",
+            "No default queue",
+            "Access to queue is denied",
+        ],
+    ),
+    (
+        RefusalKind::NoPermission,
+        &[
+            "Unauthorized Request",
+            "operation not permitted",
+            "insufficient permission",
+            "can not be run as root",
+            "Access from host not allowed",
+            "Bad UID for job execution",
+            "Bad GID for job execution",
+            "Permission denied",
+            "unable to authenticate",
+            "not authorized",
+            "Invalid credential",
+            "Expired credential",
+            "Invalid Account",
+        ],
+    ),
+    (
+        RefusalKind::BadRequest,
+        &[
+            "illegally formed job identifier",
+            "Illegal attribute or resource value",
+            "Request invalid for state of job",
+            "Unknown resource",
+            "Unknown node",
+            "annot be used with",
+            "cannot send environment",
+            "invalid -v syntax",
+            "Bad Job Array Request",
+            "invalid option",
+            "illegal -",
+            "script file",
+            "can only be used",
+            "usage:",
+        ],
+    ),
 ];
+
+/// To what a line objects.
+fn kind(line: &str) -> Option<RefusalKind> {
+    let said = |(_, texts): &&(RefusalKind, &[&str])| texts.iter().any(|text| line.contains(text));
+    REFUSALS.iter().find(said).map(|(kind, _)| *kind)
+}
 
 /// What an output says before its stdout is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +158,9 @@ pub(crate) fn verdict(output: &Output) -> Verdict {
     }
     let mut unknown = false;
     for line in stderr.lines() {
-        match REFUSALS.iter().find(|(text, _)| line.contains(text)) {
-            Some((_, RefusalKind::UnknownJob)) => unknown = true,
-            Some((_, kind)) => return Verdict::Refused(*kind),
+        match kind(line) {
+            Some(RefusalKind::UnknownJob) => unknown = true,
+            Some(kind) => return Verdict::Refused(kind),
             None => {}
         }
     }
@@ -129,9 +193,12 @@ impl Verdict {
 /// Whether all that a cancel met was jobs that have ended or are ending: then there is nothing left to do.
 pub(crate) fn only_ended(output: &Output) -> bool {
     let stderr = String::from_utf8_lossy(&output.stderr);
+    let ended = [
+        "Job has finished",
+        "Request invalid for finished array subjob",
+        "Request invalid for state of job",
+        "Job already in exit state",
+    ];
     let mut lines = stderr.lines().filter(|line| !line.trim().is_empty()).peekable();
-    lines.peek().is_some()
-        && lines.all(|line| {
-            line.contains("Job has finished") || line.contains("Request invalid for state of job")
-        })
+    lines.peek().is_some() && lines.all(|line| ended.iter().any(|text| line.contains(text)))
 }

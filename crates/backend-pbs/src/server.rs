@@ -9,6 +9,9 @@ use crate::entry::{Entries, Kind};
 use crate::flavour::Flavour;
 use crate::lexeme;
 
+/// Elements of an array that Torque takes where its administrator says nothing (`PBS_MAXJOBARRAY`).
+const TORQUE_ARRAY: u32 = 99_999;
+
 /// Gathers servers, queues and nodes.
 pub(crate) struct SiteEntries {
     flavour: Flavour,
@@ -53,7 +56,9 @@ impl SiteEntries {
         match name {
             b"pbs_version" => site.version = Some(value.trim().to_owned()),
             b"server_state" => site.up = Some(!value.contains("Down")),
-            b"max_array_size" | b"max_job_array_size" => site.max_array = lexeme::count(value),
+            b"max_array_size" | b"max_job_array_size" => {
+                site.max_array = lexeme::count(value).or(site.max_array);
+            }
             b"job_history_enable" if self.flavour == Flavour::OpenPbs => {
                 site.accounting = Some(is_true(value));
             }
@@ -111,7 +116,11 @@ impl<'o> Entries<'o> for SiteEntries {
             self.site.server = Some(id.clone().into_owned());
             self.site.up = Some(true);
             self.site.accounting = Some(false);
-            // Neither family asks whether a machine could ever run it: what OpenPBS has no nodes for waits.
+            // OpenPBS checks the queue's limits alone: what it has no nodes for waits, and never runs. Torque
+            // refuses that too.
+            if self.flavour == Flavour::Torque {
+                self.site.max_array = Some(TORQUE_ARRAY);
+            }
             self.site.refuses_over_limit = Some(self.flavour == Flavour::Torque);
         }
         self.current = Some(Entry {

@@ -137,3 +137,39 @@ fn the_families_are_told_apart() {
         assert!(matches!(dialect.read(&probe, &sge), Err(DialectError::Refused { .. })));
     }
 }
+
+#[test]
+fn refusals_have_kinds() {
+    use RefusalKind::{BadDependency, BadRequest, NoPermission, OverLimit, TryAgain, UnknownPartition};
+    for (dialect, code, stderr, want) in [
+        (&OpenPbs as &dyn Dialect, 170, "qsub: Unknown queue", UnknownPartition),
+        (&Torque, 172, "qsub: submit error (Unknown queue MSG=requested queue not found)", UnknownPartition),
+        (&OpenPbs, 173, "qsub: Queue is not enabled", UnknownPartition),
+        (&OpenPbs, 188, "qsub: Job violates queue and/or server resource limits", OverLimit),
+        (&OpenPbs, 3, "qsub: Array job exceeds server or queue size limit", OverLimit),
+        (&Torque, 190, "qsub: submit error (Job exceeds queue resource limits MSG=x)", OverLimit),
+        (
+            &Torque,
+            228,
+            "qsub: submit error (Maximum number of jobs already in queue for user MSG=x)",
+            OverLimit,
+        ),
+        (&OpenPbs, 2, "qsub: illegal -W value\nusage: qsub", BadDependency),
+        (&Torque, 208, "qsub: submit error (Invalid Job Dependency)", BadDependency),
+        (&OpenPbs, 159, "qsub: Unauthorized Request ", NoPermission),
+        (&Torque, 1, "qsub can not be run as root", NoPermission),
+        (&OpenPbs, 159, "", NoPermission),
+        (&OpenPbs, 187, "qsub: Unknown resource: foo", BadRequest),
+        (&Torque, 235, "qsub: submit error (Bad Job Array Request)", BadRequest),
+        (&OpenPbs, 222, "qdel: Server could not connect to MOM 1.srv", TryAgain),
+        (&OpenPbs, 6, "qsub: something new", RefusalKind::Other),
+    ] {
+        let line = if stderr.starts_with("qdel") { "qdel 1" } else { "qsub x" };
+        match dialect.read(&argv(line), &output(code, "", stderr)) {
+            Err(DialectError::Refused { kind, code: said, .. }) => {
+                assert_eq!((kind, said), (want, code), "{stderr}");
+            }
+            other => panic!("{stderr}: {other:?}"),
+        }
+    }
+}
