@@ -77,7 +77,15 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
             call.err(line);
             return 0;
         }
-        // What the controller has forgotten is no dependency.
+        // An element may be named by its own id; what the controller has forgotten is no dependency.
+        for clause in &mut spec.depend.clauses {
+            if clause.on.index.is_none()
+                && let Some(job) =
+                    table.jobs.values().find(|job| job.raw == clause.on.id && job.key.id != job.raw)
+            {
+                clause.on = job.key;
+            }
+        }
         spec.depend.clauses.retain(|clause| {
             clause.kind == DependKind::Singleton || table.elements(clause.on.id).next().is_some()
         });

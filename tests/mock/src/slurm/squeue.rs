@@ -205,10 +205,12 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
     }
     let mut rows = view::rows(table.jobs.values().filter(wanted), given.has("array") || single);
     sort(&mut rows, given.get("sort"));
-    let mut out = String::new();
+    let mut out = Vec::new();
     if !given.has("noheader") {
         if given.has("long") {
-            out += &format!("{}\n", text::ctime(now() + micros(clock.offset as f64)));
+            out.extend_from_slice(
+                format!("{}\n", text::ctime(now() + micros(clock.offset as f64))).as_bytes(),
+            );
         }
         line(&mut out, &parts, |letter| {
             FIELDS.iter().find(|field| field.0 == letter).map_or("", |field| field.2).to_owned()
@@ -323,28 +325,24 @@ fn parse_long(format: &str, unknown: &mut Vec<String>) -> Vec<Part> {
     parts
 }
 
-fn line(out: &mut String, parts: &[Part], value: impl Fn(char) -> String) {
+/// Cuts and pads by bytes, through the middle of a letter, as the real one does.
+fn line(out: &mut Vec<u8>, parts: &[Part], value: impl Fn(char) -> String) {
     for part in parts {
         match part {
-            Part::Text(text) => out.push_str(text),
+            Part::Text(text) => out.extend_from_slice(text.as_bytes()),
             Part::Field { letter, width, right, suffix } => {
-                let text = value(*letter);
-                match width.filter(|width| *width > 0) {
-                    Some(width) => {
-                        let cut: String = text.chars().take(width).collect();
-                        if *right {
-                            out.push_str(&format!("{cut:>width$}"));
-                        } else {
-                            out.push_str(&format!("{cut:<width$}"));
-                        }
-                    }
-                    None => out.push_str(&text),
-                }
-                out.push_str(suffix);
+                let text = value(*letter).into_bytes();
+                let size = width.filter(|width| *width > 0).unwrap_or(text.len());
+                let pad = vec![b' '; size.saturating_sub(text.len())];
+                let cut = &text[..text.len().min(size)];
+                let (first, second) = if *right { (pad.as_slice(), cut) } else { (cut, pad.as_slice()) };
+                out.extend_from_slice(first);
+                out.extend_from_slice(second);
+                out.extend_from_slice(suffix.as_bytes());
             }
         }
     }
-    out.push('\n');
+    out.push(b'\n');
 }
 
 fn field(table: &Table, row: &Row<'_>, letter: char, clock: &Clock) -> String {
