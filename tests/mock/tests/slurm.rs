@@ -295,3 +295,26 @@ fn a_killed_daemon_comes_back_with_its_jobs() {
     assert_eq!(cluster.accounting(&id), "FAILED|5:0");
     assert_eq!(cluster.out(&["squeue", "-h", "-o", "%i %r"]), format!("{held} JobHeldUser\n"));
 }
+
+#[test]
+fn a_job_over_its_memory_is_killed_in_slurms_way() {
+    let cluster = Cluster::new(&["limits.enforce_memory=true"]);
+    // The shell holds the text: 64 MiB of it.
+    let script = "x=$(head -c 67108864 /dev/zero | tr '\\0' x); while :; do sleep 0.05; done";
+    let (_, out, _) =
+        cluster.run(&["sbatch", "--parsable", "--wait", "--mem=20", "-o", "/dev/null", "--wrap", script]);
+    let rows = cluster.out(&["sacct", "-n", "-P", "-j", out.trim(), "--format=JobID,State,ExitCode"]);
+    assert_eq!(rows, "1|FAILED|0:9\n1.batch|CANCELLED by 0|0:9\n");
+}
+
+#[test]
+fn a_hung_controller_carries_out_what_it_was_sent_by_a_client_that_is_gone() {
+    let cluster = Cluster::new(&["timing.message_timeout=0.1", "faults.controller=hung"]);
+    let (rc, out, err) = cluster.run(&["sbatch", "-H", "--wrap", "true"]);
+    assert_eq!((rc, out.as_str()), (1, ""));
+    assert!(err.ends_with("Socket timed out on send/recv operation\n"), "{err}");
+    cluster.set(&["faults.controller="]);
+    // The submission was waiting for this; the next one comes after it.
+    while cluster.out(&["squeue", "-h"]).is_empty() {}
+    assert_eq!(cluster.submit(&["-H", "--wrap", "true"]), "2");
+}

@@ -14,8 +14,8 @@ mod text;
 mod view;
 
 use crate::config::{Config, Queue};
-use crate::engine::{Exit, Job, Key, Launch, Phase, StartError, Table, Why, micros, now};
-use crate::front::{Call, Controller, FrontEnd};
+use crate::engine::{Exit, Job, Key, Kill, Launch, Phase, Scope, StartError, Table, Why, micros, now};
+use crate::front::{Call, Controller, FrontEnd, SIGKILL, SIGTERM};
 
 /// Slurm.
 pub struct Slurm;
@@ -116,6 +116,14 @@ impl FrontEnd for Slurm {
 
     fn launch(&self, table: &Table, job: &Job) -> Launch {
         launch::launch(table, job)
+    }
+
+    fn kill_plan(&self, table: &Table, _job: &Job, kill: &Kill) -> Vec<(f64, i32, Scope)> {
+        // Over its memory: killed at once. Else all processes, the script's shell too, are told and given time.
+        if kill.why == Why::Memory {
+            return vec![(0.0, SIGKILL, Scope::All)];
+        }
+        vec![(0.0, SIGTERM, Scope::All), (table.config.timing.kill_wait, SIGKILL, Scope::All)]
     }
 
     fn ended(&self, table: &mut Table, key: Key, exit: &Exit) {
