@@ -2,7 +2,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod clock;
-mod control;
+pub(crate) mod control;
 pub(crate) mod depend;
 pub(crate) mod getopt;
 pub(crate) mod id;

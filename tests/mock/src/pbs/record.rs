@@ -26,7 +26,6 @@ pub(crate) enum Style {
     /// Torque, wrapped; a value that fills its line to the end is followed by an empty one.
     Torque,
     /// Torque with `-1`.
-    #[allow(dead_code, reason = "Torque's")]
     TorqueOneLine,
 }
 
@@ -209,6 +208,8 @@ mod tests {
                 String::from_utf8_lossy(recorded)
             );
         }
+        let torque = include_bytes!("../torque/recorded/qstat-R-f.out");
+        assert_eq!(again(torque, "Job Id", Style::Torque), torque);
         let wide = include_bytes!("recorded/qstat-f-w.out");
         assert_eq!(again(wide, "Job Id", Style::OpenPbsWide), wide);
     }
