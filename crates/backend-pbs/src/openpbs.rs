@@ -93,6 +93,11 @@ impl Dialect for OpenPbs {
     }
 
     fn accounting(&self, ids: &[RemoteId], _: &str, _: Timestamp) -> Vec<Invocation> {
+        // No ids: a submission is searched by its tag. The history cannot be cut by date, but an array's own
+        // record is enough.
+        if ids.is_empty() {
+            return vec![command::question(["qstat", "-x", "-f", "-w"])];
+        }
         // Of an array its elements come all at once.
         let mut asked: Vec<String> = Vec::new();
         let mut known = std::collections::HashSet::new();

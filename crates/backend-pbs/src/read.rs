@@ -100,26 +100,25 @@ fn qstat<'o>(
         Flavour::Torque if typed.has('x') => Some(Form::Xml),
         _ => typed.form(Form::Text).filter(|_| full),
     };
-    let mut entries = JobEntries::new(flavour, "qstat", &output.stdout);
+    let history = flavour == Flavour::OpenPbs && typed.has('x');
+    let mut entries = JobEntries::new(flavour, history, "qstat", &output.stdout);
     match form {
         Some(form) => form.read("qstat", &output.stdout, &mut entries),
         // Nothing was found, in whatever form.
         None if verdict == Verdict::UnknownJobs && output.stdout.is_empty() => {}
         None => return Err(table(flavour, line)),
     }
-    jobs(flavour, typed, verdict, output, entries.finish())
+    jobs(history, verdict, output, entries.finish())
 }
 
 /// The jobs, where the question had a good answer. Some that are known and some that are not are no error;
 /// that the history knows none of them is an answer too.
 fn jobs<'o>(
-    flavour: Flavour,
-    typed: &Typed,
+    history: bool,
     verdict: Verdict,
     output: &Output,
     mut jobs: Jobs<'o>,
 ) -> Result<Reading<'o>, DialectError> {
-    let history = flavour == Flavour::OpenPbs && typed.has('x');
     if verdict == Verdict::UnknownJobs && jobs.rows.is_empty() && jobs.errors.is_empty() && !history {
         return Err(DialectError::refused(RefusalKind::UnknownJob, "qstat", output));
     }

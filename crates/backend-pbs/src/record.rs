@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use cluster_core::dialect::{DialectError, Jobs, Row, Tasks};
-use cluster_core::{ExitStatus, JobState, Tag, Timestamp};
+use cluster_core::{Cause, ExitStatus, JobState, Tag, Timestamp};
 
 use crate::entry::{Entries, Kind};
 use crate::exit_status::{self, Evidence};
@@ -15,6 +15,8 @@ use crate::{hosts, torque_nodes};
 /// Gathers the jobs of an output.
 pub(crate) struct JobEntries<'o> {
     flavour: Flavour,
+    /// Whether the answer is from OpenPBS's history, which keeps a record of every element that ran.
+    history: bool,
     command: String,
     output: &'o [u8],
     current: Option<Record<'o>>,
@@ -59,10 +61,10 @@ struct Record<'o> {
 }
 
 impl<'o> JobEntries<'o> {
-    pub(crate) fn new(flavour: Flavour, command: &str, output: &'o [u8]) -> Self {
+    pub(crate) fn new(flavour: Flavour, history: bool, command: &str, output: &'o [u8]) -> Self {
         // A job takes more than 1,000 bytes in most forms.
         let jobs = Jobs { rows: Vec::with_capacity(output.len() / 1_024), ..Jobs::default() };
-        Self { flavour, command: command.to_owned(), output, current: None, jobs }
+        Self { flavour, history, command: command.to_owned(), output, current: None, jobs }
     }
 
     pub(crate) fn finish(self) -> Jobs<'o> {
@@ -143,7 +145,7 @@ impl<'o> Entries<'o> for JobEntries<'o> {
             self.jobs.errors.push(error);
             return;
         }
-        match record.row(self.flavour) {
+        match record.row(self.flavour, self.history) {
             Some(mut row) => {
                 row.text = lexeme::valid_prefix(text);
                 self.jobs.rows.push(row);
@@ -225,7 +227,7 @@ impl<'o> Record<'o> {
         }
     }
 
-    fn row(self, flavour: Flavour) -> Option<Row<'o>> {
+    fn row(self, flavour: Flavour, history: bool) -> Option<Row<'o>> {
         let (job, tasks) = {
             let id = Id::read(&self.id)?;
             let tasks = match id.index {
@@ -311,9 +313,17 @@ impl<'o> Record<'o> {
                     row.state = if failed { JobState::Failed } else { JobState::Succeeded };
                     row.cause = end.cause.filter(|_| self.exit.is_none());
                 } else if never_ran && self.exit.is_some() {
-                    // Not its own: no evidence of anything.
-                    row.state = JobState::Unknown;
-                    row.uncertain = true;
+                    // The exit status is not its own; the comment is. A server without history keeps no
+                    // record of an element that ran, and says "finished" of it and of one that was deleted
+                    // before it ran.
+                    let said = self.comment.as_ref();
+                    (row.state, row.cause) = match said {
+                        "Subjob terminated" => (JobState::Failed, Some(Cause::Cancelled)),
+                        "Subjob failed" => (JobState::Failed, None),
+                        _ if history => (JobState::Failed, Some(Cause::Cancelled)),
+                        _ => (JobState::Unknown, None),
+                    };
+                    row.uncertain = row.state == JobState::Unknown;
                 } else {
                     row.status = end.status;
                     row.cause = end.cause;

@@ -190,7 +190,8 @@ fn accounting_asks_for_an_array_once() {
     let ids = ["4[1].srv", "4[2].srv", "5.srv", "4[].srv"].map(|id| RemoteId(id.to_owned()));
     assert_eq!(lines(OpenPbs.accounting(&ids, "u", Timestamp(0))), ["qstat -x -t -f -w '4[].srv' 5.srv"]);
     assert!(Torque.accounting(&ids, "u", Timestamp(0)).is_empty());
-    assert!(OpenPbs.accounting(&[], "u", Timestamp(0)).is_empty());
+    // By tag, when nothing else is known.
+    assert_eq!(lines(OpenPbs.accounting(&[], "u", Timestamp(0))), ["qstat -x -f -w"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use cluster_backend_pbs::{OpenPbs, Torque};
 use cluster_core::dialect::{Dialect, Tasks};
 use cluster_core::{Cause, ExitStatus, JobState};
 
-use crate::support::{end, job, record};
+use crate::support::{end, job, jobs, record};
 
 #[test]
 fn ended_by_itself() {
@@ -111,6 +111,17 @@ fn an_element_without_a_record_of_its_own_has_not_its_arrays_start_or_status() {
     let ended = record("4[7].srv", &format!("job_state = X | {shared} | Exit_status = 0"));
     let row = job(&OpenPbs, &ended);
     assert_eq!((row.state, row.status, row.cause), (JobState::Unknown, None, None));
+    // What became of it is in the comment, or in that the history has no record of its own.
+    let said = |comment: &str, line: &str| {
+        let output = record("4[7].srv", &format!("job_state = X | comment = {comment} | Exit_status = 0"));
+        let row = jobs(&OpenPbs, line, &output).rows.remove(0);
+        (row.state, row.status, row.cause)
+    };
+    let cancelled = (JobState::Failed, None, Some(Cause::Cancelled));
+    assert_eq!(said("Subjob terminated", "qstat -t -f"), cancelled);
+    assert_eq!(said("Subjob failed", "qstat -t -f"), (JobState::Failed, None, None));
+    assert_eq!(said("Subjob finished", "qstat -t -f"), (JobState::Unknown, None, None));
+    assert_eq!(said("Subjob finished", "qstat -x -t -f"), cancelled);
     let held = record("4[7].srv", "job_state = Q | Hold_Types = u");
     assert_eq!(job(&OpenPbs, &held).state, JobState::Held);
     let own = record("4[7].srv", "job_state = X | Exit_status = 3 | array_id = 4[].srv | array_index = 7");
