@@ -19,11 +19,27 @@ SLURM_VERSION           = 99.1.2'";
 const PARTITION: &str = "echo 'PartitionName=long Default=YES DefaultTime=NONE MaxNodes=2 MaxTime=2-00:00:00 \
                          State=UP TotalCPUs=8 TotalNodes=2'";
 
-/// A line of the queue as it is asked for.
+/// `emit ID STATE USER PARTITION NAME NODES` prints a row with the columns that were asked for.
+const EMIT: &str = r#"set -f
+for word; do case $word in --Format=*) columns=${word#--Format=};; esac; done
+emit() {
+    IFS=,
+    for column in $columns; do
+        width=${column#*:}
+        case ${column%%:*} in
+            JobArrayID) v=$1;; State) v=$2;; UserName) v=$3;; Partition) v=$4;; Name) v=$5;; NodeList) v=$6;;
+            NumNodes) v=1;; NumCPUs) v=2;; TimeLimit) v=1:00:00;; Reason) v=None;; RestartCnt|exit_code) v=0;;
+            SubmitTime|StartTime) v=2026-01-01T00:00:00;; EndTime) v=N/A;; *) v=;;
+        esac
+        printf "%-${width%|}s|" "$v"
+    done
+    echo
+}
+"#;
+
+/// A line of the queue.
 fn row(id: &str, state: &str, user: &str, partition: &str, name: &str, nodes: &str) -> String {
-    let times = "2026-01-01T00:00:00|2026-01-01T00:00:10|N/A";
-    let padded = format!("{:<120}|{:<11}|{name:<64}|", "None", "");
-    format!("{id}|{state}|{user}|{partition}|1|2|1:00:00|{times}|0|cpu=2|{nodes}|{padded}")
+    format!("emit '{id}' '{state}' '{user}' '{partition}' '{name}' '{nodes}'")
 }
 
 fn user() -> String {
@@ -74,7 +90,7 @@ impl Fake {
     }
 
     fn queue(&self, rows: &[String]) {
-        self.command("squeue", &format!("cat <<'END'\n{}\nEND", rows.join("\n")));
+        self.command("squeue", &format!("{EMIT}{}", rows.join("\n")));
     }
 
     fn calls(&self, name: &str) -> usize {
@@ -146,7 +162,7 @@ fn an_array_is_one_line_and_each_element_one_on_request() {
 fn a_record_that_is_not_understood_costs_itself_alone() {
     let fake = Fake::new("");
     with_bin(&fake, "");
-    fake.queue(&["rubbish".to_owned(), row("8", "XY", &user(), "long", "a", "")]);
+    fake.queue(&["echo rubbish".to_owned(), row("8", "XY", &user(), "long", "a", "")]);
     let queue = fake.world.cluster(["queue", "--system", "hpc"]).good();
     assert!(queue.out().contains("unknown (XY)"), "{}", queue.out());
     queue.says(["1 records of hpc were not understood", "cluster debug parse"]);
@@ -182,6 +198,25 @@ fn the_answer_to_the_question_is_kept() {
     // It is not asked again.
     fake.call(&["submit", "--", "true"]).end().good();
     assert_eq!(fake.calls("sbatch"), 0);
+}
+
+#[test]
+fn a_scheduler_that_is_chosen_gets_the_jobs() {
+    let fake = Fake::new("");
+    let words = format!("{} submit -- true", cluster_tests::binary().display());
+    let call = fake.world.program("/usr/bin/script").args(["-qec", &words, "/dev/null"]).stdin("1\n");
+    fake.on_path(call).without("CLUSTER_SYSTEM").end().good();
+    assert_eq!(fake.calls("sbatch"), 1);
+    fake.call(&["submit", "--", "true"]).end().good();
+    assert_eq!(fake.calls("sbatch"), 2);
+    // A file that cannot take a line is left alone, and the answer is kept beside.
+    let file = fake.world.path("config/cluster/config.yaml");
+    fs::write(&file, "{local: {cores: 2}}\n").unwrap();
+    let call = fake.world.program("/usr/bin/script").args(["-qec", &words, "/dev/null"]).stdin("slurm\n");
+    fake.on_path(call).without("CLUSTER_SYSTEM").end().good();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "{local: {cores: 2}}\n");
+    fake.call(&["submit", "--", "true"]).end().good();
+    assert_eq!(fake.calls("sbatch"), 4);
 }
 
 #[test]

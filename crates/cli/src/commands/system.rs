@@ -345,8 +345,8 @@ fn check(context: &Context, system: &System) -> anyhow::Result<Exit> {
     steps.step(
         "probe",
         probe.as_ref().map_err(Clone::clone).map(|site| {
-            let facts = [&site.version, &site.server].map(Option::as_deref);
-            format!("it answers: {}", facts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+            let facts = [Some("it answers"), site.version.as_deref(), site.server.as_deref()];
+            facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
         }),
     )?;
     // One that hangs would hang three times more.

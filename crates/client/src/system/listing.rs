@@ -194,6 +194,10 @@ pub fn fold<'o>(rows: &[&'o Row<'_>]) -> Vec<Listed<'o>> {
             }
         }
     }
+    for line in lines.iter_mut().filter(|line| line.hosts.len() > 1) {
+        let mut seen = HashSet::new();
+        line.hosts.retain(|host| seen.insert(*host));
+    }
     lines
 }
 
@@ -283,11 +287,16 @@ mod tests {
         let failed = Row {
             status: Some(ExitStatus::Exit(3)),
             ended: Some(Timestamp(9)),
+            hosts: "n1".into(),
             ..row("7", Tasks::One(1), JobState::Failed)
         };
         vec![
             row("7", Tasks::Whole, JobState::Unknown),
-            Row { status: Some(ExitStatus::Exit(0)), ..row("7", Tasks::One(0), JobState::Succeeded) },
+            Row {
+                status: Some(ExitStatus::Exit(0)),
+                hosts: "n1".into(),
+                ..row("7", Tasks::One(0), JobState::Succeeded)
+            },
             failed,
             row("8", Tasks::Single, JobState::Held),
             row("7", Tasks::Some("4-9".parse().unwrap()), JobState::Queued),
@@ -304,6 +313,7 @@ mod tests {
         assert_eq!(seen, wanted);
         assert_eq!(lines[0].counts, BTreeMap::from([("failed", 1), ("queued", 6), ("succeeded", 1)]));
         assert_eq!((lines[0].status, lines[0].cores), (Some(ExitStatus::Exit(3)), Some(16)));
+        assert_eq!(lines[0].hosts, ["n1"]);
         // Some are not over.
         assert_eq!(lines[0].ended, None);
         assert!(lines[1].counts.is_empty());

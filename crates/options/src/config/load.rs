@@ -161,10 +161,12 @@ fn check_together(merged: &Node, documents: &[(PathBuf, Document)], errors: &mut
         }
     }
     if let Some(name) = merged.get(&["default_system"]).and_then(Node::as_text)
-        && name != "local"
+        // A scheduler that nobody configured is a system of its own name.
+        && name.parse::<SchedulerKind>().is_err()
         && !systems.is_some_and(|systems| systems.contains_key(name))
     {
-        let names = systems.into_iter().flatten().map(|(name, _)| name.as_str()).chain(["local"]);
+        let bare = SchedulerKind::ALL.map(SchedulerKind::as_str);
+        let names = systems.into_iter().flatten().map(|(name, _)| name.as_str()).chain(bare);
         let hint = did_you_mean(&nearest(name, names));
         wrong(&["default_system"], format!("`{}` is no system of `systems`{hint}", shown(name)));
     }

@@ -241,6 +241,7 @@ fn what_only_all_files_together_show() {
         "#
     );
     assert!(load(&["default_system: local"]).is_ok());
+    assert!(load(&["default_system: slurm"]).is_ok(), "found on PATH, and nothing had to be said of it");
     assert!(load(&["systems: {a: {}}", "systems: {a: {scheduler: sge}}"]).is_ok());
     insta::assert_snapshot!(load(&["systems: {a: {scheduler: sge}}\ndefault_system: a", "systems: {a: null}"]).unwrap_err(), @r#"
     0.yaml:2:1: `a` is no system of `systems`
