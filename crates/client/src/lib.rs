@@ -2,6 +2,7 @@
 //!
 //! Deaf to the terminal, `$HOME` and the environment: whoever calls says who and where.
 
+pub mod arrival;
 pub mod client;
 pub mod error;
 pub mod follow;

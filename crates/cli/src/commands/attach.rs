@@ -15,7 +15,7 @@ use cluster_localqueue::runner::protocol::Action;
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::commands::run::stream;
+use crate::commands::run::{OnInterrupt, stream};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output::{is_terminal, talk};
@@ -79,8 +79,8 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
 /// One job streams, as in `run`, but Ctrl-C leaves it running.
 fn attach_one(context: &mut Context, job: JobId, signals: &Signals) -> anyhow::Result<Exit> {
     let lender = context.enclosing();
-    let Some(row) =
-        stream(&mut context.client, job, signals, lender.as_ref(), crate::commands::run::OnInterrupt::Leave)?
+    let patience = context.config.file_wait;
+    let Some(row) = stream(&mut context.client, job, signals, lender.as_ref(), OnInterrupt::Leave, patience)?
     else {
         come_back(job.batch);
         return Ok(Exit::INTERRUPTED);

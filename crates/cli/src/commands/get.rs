@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use cluster_client::ClientError;
+use cluster_client::arrival::wait_for_outputs;
 use cluster_client::output::{Copier, Stream, is_cleaned};
 use cluster_core::{JobState, Selector, Timestamp};
 use cluster_jobsdb::{JobQuery, JobRow};
@@ -53,6 +54,8 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let mut copier = Copier::new(&layout);
     let mut target = Target::new(&context, args)?;
     let (mut unfinished, mut failed, mut cleaned) = (0, 0, Cleaned::default());
+    let patience = context.config.file_wait;
+    let mut late = Vec::new();
     for selection in selected {
         let mut after = None;
         loop {
@@ -61,6 +64,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             let rows = context.client.store()?.jobs(selection.batch, &query)?;
             let Some(last) = rows.last() else { break };
             after = Some(last.id.index);
+            late.extend(wait_for_outputs(&layout, &rows, patience));
             for row in &rows {
                 if !row.state.is_end() {
                     unfinished += 1;
@@ -90,7 +94,26 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             "cluster: {unfinished} jobs have not ended and are left out; `cluster wait` waits for them"
         ));
     }
-    Ok(if failed + unfinished + cleaned.count() > 0 { Exit::JOB_FAILED } else { Exit::GOOD })
+    tell_late(&late);
+    Ok(if failed + unfinished + cleaned.count() + late.len() as u64 > 0 {
+        Exit::JOB_FAILED
+    } else {
+        Exit::GOOD
+    })
+}
+
+/// Names outputs that did not arrive in time.
+pub(crate) fn tell_late(late: &[PathBuf]) {
+    const NAMED: usize = 5;
+    for path in late.iter().take(NAMED) {
+        talk(&format!(
+            "cluster: {} is not there in full yet (file_wait says how long it is waited for)",
+            path.display()
+        ));
+    }
+    if late.len() > NAMED {
+        talk(&format!("cluster: … and {} more", late.len() - NAMED));
+    }
 }
 
 /// Where the outputs go.

@@ -176,6 +176,7 @@ fn follow(mut context: Context, jobs: &[JobId]) -> anyhow::Result<Exit> {
     };
     let signals = Signals::watch()?;
     let lender = context.enclosing();
-    let row = stream(&mut context.client, *job, &signals, lender.as_ref(), OnInterrupt::Leave)?;
+    let patience = context.config.file_wait;
+    let row = stream(&mut context.client, *job, &signals, lender.as_ref(), OnInterrupt::Leave, patience)?;
     Ok(if row.is_some() { Exit::GOOD } else { Exit::INTERRUPTED })
 }

@@ -136,7 +136,7 @@ fn refresh(context: &mut Context) -> anyhow::Result<bool> {
     let how = Refresh { batches: None, max_age: Duration::ZERO, insist: true };
     let report = context.client.refresh(how)?;
     for (system, error) in &report.trouble {
-        talk(&format!("cluster: {system} cannot be asked: {error}"));
+        talk(&format!("cluster: {system} cannot be asked: {}", error.brief()));
     }
     for text in &report.told {
         talk(&format!("cluster: {text}"));

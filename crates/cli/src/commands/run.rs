@@ -2,7 +2,9 @@
 
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
+use cluster_client::arrival::wait_for_outputs;
 use cluster_client::follow::Follower;
 use cluster_client::output::{Copier, Stream};
 use cluster_client::{Client, Lender, Watch};
@@ -12,6 +14,7 @@ use cluster_localqueue::launch::Processes;
 use cluster_localqueue::runner::protocol::Action;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::commands::get::tell_late;
 use crate::commands::submit;
 use crate::context::Context;
 use crate::exit::{Exit, code, is_broken_pipe};
@@ -68,7 +71,9 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let lender = context.enclosing();
     let mut interrupted = false;
     let on_interrupt = OnInterrupt::Cancel(&mut interrupted);
-    match stream(&mut context.client, JobId { batch, index: 0 }, &signals, lender.as_ref(), on_interrupt) {
+    let patience = context.config.file_wait;
+    let job = JobId { batch, index: 0 };
+    match stream(&mut context.client, job, &signals, lender.as_ref(), on_interrupt, patience) {
         Ok(Some(row)) => Ok(report(&row, interrupted)),
         Ok(None) => Ok(Exit::INTERRUPTED),
         Err(error) if is_broken_pipe(&error) => Err(error),
@@ -119,6 +124,7 @@ pub(crate) fn stream(
     signals: &Signals,
     lender: Option<&Lender>,
     mut on_interrupt: OnInterrupt<'_>,
+    patience: Duration,
 ) -> anyhow::Result<Option<JobRow>> {
     let one = [Selection { batch: job.batch, jobs: Some(IndexSet::range(job.index, job.index + 1)) }];
     let mut row = client.job(job)?.row;
@@ -152,6 +158,7 @@ pub(crate) fn stream(
         row = client.job(job)?.row;
         follower.watch_dir();
     }
+    tell_late(&wait_for_outputs(client.layout(), std::slice::from_ref(&row), patience));
     pump(&mut follower)?;
     finish(client, &row, &follower)?;
     Ok(Some(row))

@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// The script that was sent
     #[arg(long)]
     script: bool,
+    /// The scheduler's own last record of the jobs, as it printed it
+    #[arg(long)]
+    raw: bool,
     /// Jobs in this state alone
     #[arg(long, value_name = "STATE")]
     state: Vec<JobState>,
@@ -46,7 +49,8 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let selected = context.select(&args.selectors)?;
     let mut cleaned = Cleaned::default();
     for selection in &selected {
-        let per_job = args.short || args.command || args.input || args.script || !args.state.is_empty();
+        let per_job =
+            args.short || args.command || args.input || args.script || args.raw || !args.state.is_empty();
         if selection.jobs.is_none() && !per_job {
             let row = context.client.batch(selection.batch)?;
             if row.count > 1 {
@@ -128,6 +132,27 @@ fn show_job(context: &mut Context, args: &Args, id: JobId, cleaned: &mut Cleaned
         let text = std::fs::read(&path).map_err(|e| cluster_client::ClientError::file("read", path, e))?;
         return Ok(std::io::stdout().lock().write_all(&text)?);
     }
+    if args.raw {
+        let Some(record) = context.client.look_up(id)? else {
+            output::talk(&format!("cluster: no scheduler has a record of job {id}"));
+            return Ok(());
+        };
+        let mut out = std::io::stdout().lock();
+        out.write_all(&record.text)?;
+        if !record.text.ends_with(b"\n") {
+            out.write_all(b"\n")?;
+        }
+        return Ok(());
+    }
+    // What it used is asked for when somebody wants to know.
+    let mut job = job;
+    if job.row.state.is_end() && job.row.usage.is_none() && !args.short {
+        if let Err(error) = context.client.look_up(id) {
+            output::talk(&format!("cluster: what job {id} used is not known: {error:#}"));
+        }
+        job = context.client.job(id)?;
+    }
+    job.row.remote = context.client.remote_of(&job.row)?;
     let submission = || DiskSubmission::read(context.client.layout(), id.batch, job.row.k);
     if args.command && !context.common.json {
         let words = submission()?.argv(id.index)?;
@@ -233,6 +258,9 @@ fn full(context: &mut Context, job: &Job) -> anyhow::Result<()> {
         fields.add("reason", reason);
     }
     fields.add("system", &job.system);
+    if let Some(remote) = &row.remote {
+        fields.add("remote id", remote);
+    }
     if let Ok(submission) = DiskSubmission::read(context.client.layout(), row.id.batch, row.k) {
         let words = submission.argv(row.id.index)?;
         fields.add("command", String::from_utf8_lossy(&shell::join(words.iter().map(|word| &word.0))));
@@ -240,6 +268,12 @@ fn full(context: &mut Context, job: &Job) -> anyhow::Result<()> {
     let spec = context.client.spec(row.id.batch, row.k)?;
     fields.add("directory", spec.cwd.to_string_lossy());
     fields.add("run", row.run);
+    if !spec.dependencies.is_empty() {
+        fields.add("after", spec.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    }
+    for foreign in &spec.foreign {
+        fields.add("after", format!("{foreign} (not ours: the scheduler alone looks after it)"));
+    }
     if let Some(host) = &row.host {
         fields.add("host", host);
     }

@@ -22,6 +22,8 @@ pub(crate) struct Ask<'c> {
     pub(crate) chunk: &'c ChunkRow,
     pub(crate) job: JobRow,
     pub(crate) record: Record,
+    /// What the queue still shows of its end, without a cause.
+    pub(crate) row: Option<&'c Row<'c>>,
 }
 
 /// What is known of a job before its end is concluded.
@@ -241,7 +243,7 @@ fn said(row: &Row<'_>) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-fn usage(row: &Row<'_>) -> Option<Usage> {
+pub(crate) fn usage(row: &Row<'_>) -> Option<Usage> {
     if row.cpu_time.is_none() && row.mem_used.is_none() {
         return None;
     }
@@ -259,6 +261,20 @@ fn cause_in_log(known: &Known<'_>) -> Option<Cause> {
         return None;
     }
     known.system.dialect().cause_in_log(&tail(&path)?)
+}
+
+/// What a scheduler's own output of a chunk lies in is removed where it said nothing.
+pub(crate) fn remove_empty_logs(system: &System, layout: &Layout, chunk: &ChunkRow) {
+    let base = log(layout, chunk);
+    let count = if chunk.array { u32::try_from(chunk.jobs.len()).unwrap_or(u32::MAX) } else { 0 };
+    let mut paths: Vec<_> = (0..count).map(|at| system.dialect().log(&base, Some(at))).collect();
+    paths.push(system.dialect().log(&base, None));
+    paths.dedup();
+    for path in paths {
+        if fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 /// The last 64 KiB of a file.

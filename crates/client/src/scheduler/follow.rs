@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use cluster_core::dialect::{Row, Whose};
-use cluster_core::{BatchId, IndexSet, JobId, JobState, Timestamp};
+use cluster_core::{BatchId, ExitStatus, IndexSet, JobId, JobState, Timestamp};
 use cluster_jobsdb::{ChunkRow, JobChange, JobQuery, JobRow, RunRecord, Unstarted};
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::scheduler::conclude::{Ask, Known, closed_run, conclude, lost};
+use crate::scheduler::conclude::{Ask, Known, closed_run, conclude, lost, remove_empty_logs};
 use crate::scheduler::fold::{Shown, is_stuck, sort};
 use crate::scheduler::record::Record;
 use crate::system::{Snapshot, System, SystemError};
@@ -87,12 +87,6 @@ impl Client {
         report: &mut Refreshed,
     ) -> Result<(), ClientError> {
         let (sent, open): (Vec<_>, Vec<_>) = chunks.into_iter().partition(|chunk| chunk.remote.is_some());
-        for chunk in &open {
-            self.settle(system, chunk, report)?;
-        }
-        if sent.is_empty() {
-            return Ok(());
-        }
         let user = [system.user().to_owned()];
         let whose = Whose::Users(&user);
         let since = Timestamp(
@@ -110,6 +104,14 @@ impl Client {
                 None
             }
         };
+        // Who cannot be asked cannot be sent anything either.
+        for chunk in open.iter().filter(|_| snapshot.is_some()) {
+            let before = report.trouble.len();
+            self.settle(system, chunk, report)?;
+            if report.trouble.len() > before {
+                break;
+            }
+        }
         let jobs = snapshot.as_ref().map(|snapshot| snapshot.jobs(system)).transpose();
         let jobs = jobs.map_err(ClientError::System)?.unwrap_or_default();
         for error in &jobs.errors {
@@ -129,6 +131,7 @@ impl Client {
             }
             if live.is_empty() {
                 self.store()?.mark_over(chunk.batch, chunk.k)?;
+                remove_empty_logs(system, self.layout(), chunk);
                 continue;
             }
             let remote = chunk.remote.as_ref().map_or("", |id| id.0.as_str());
@@ -154,7 +157,7 @@ impl Client {
         system: &System,
         chunk: &'c ChunkRow,
         live: &IndexSet,
-        snapshot: Option<(&Snapshot, &[&Row<'_>])>,
+        snapshot: Option<(&Snapshot, &[&'c Row<'c>])>,
         asks: &mut Vec<Ask<'c>>,
         report: &mut Refreshed,
     ) -> Result<(), ClientError> {
@@ -208,14 +211,18 @@ impl Client {
                     _ if record.is_plain() || (job.cancel_requested.is_some() && record.is_over()) => {
                         changes.extend(conclude(&known, row.filter(|row| row.state.is_end())));
                     }
-                    Some(row) => changes.extend(conclude(&known, Some(row))),
+                    // The queue names the cause of some ends; of the others the accounting may.
+                    Some(row) if row.cause.is_some() || row.status.is_some_and(ExitStatus::is_success) => {
+                        changes.extend(conclude(&known, Some(row)));
+                    }
+                    Some(row) => asks.push(Ask { chunk, job, record, row: Some(row) }),
                     // Without a word of the queue, only records speak.
                     None if snapshot.is_none() => changes.extend(known.begun()),
                     None => {
                         if job.missing_since.is_none() && !record.is_over() {
                             gone.insert(job.id.index);
                         }
-                        asks.push(Ask { chunk, job, record });
+                        asks.push(Ask { chunk, job, record, row: None });
                     }
                 }
             }
@@ -345,7 +352,7 @@ impl Client {
         }
         let layout = self.layout().clone();
         let (mut changes, mut records) = (Vec::new(), Vec::new());
-        for Ask { chunk, job, record } in &asks {
+        for Ask { chunk, job, record, row } in &asks {
             let task =
                 chunk.array.then(|| crate::scheduler::positions::position_of(&chunk.jobs, job.id.index));
             let task = task.flatten().map(|position| position + first_task);
@@ -354,6 +361,7 @@ impl Client {
             let known = Known { system, chunk, layout: &layout, job, record };
             let change = match end {
                 Some((row, _)) => conclude(&known, Some(row)),
+                None if row.is_some() => conclude(&known, *row),
                 None => known.without_accounting(answered),
             };
             if let (Some((row, at)), Some(change)) = (end, &change)

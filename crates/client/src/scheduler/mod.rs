@@ -11,6 +11,7 @@ mod find;
 mod fold;
 mod follow;
 mod lock;
+mod look_up;
 mod plan;
 mod positions;
 mod record;

@@ -61,7 +61,10 @@ impl Ticker {
         for (system, error) in &report.trouble {
             // While it backs off the reason stays the same but for its seconds.
             if !self.troubled {
-                say(&format!("{system} cannot be asked ({error}); the jobs go on, and so does this"));
+                say(&format!(
+                    "{system} cannot be asked ({}); the jobs go on, and so does this",
+                    error.brief()
+                ));
             }
         }
         if self.troubled && report.trouble.is_empty() {

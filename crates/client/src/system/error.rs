@@ -191,6 +191,13 @@ impl SystemError {
         }
     }
 
+    /// Its first line: what a person who waits needs to know.
+    pub fn brief(&self) -> String {
+        let text = self.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        line.chars().take(300).collect()
+    }
+
     pub(crate) fn file(what: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::File { what, path: path.into(), source }
     }
