@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use cluster_tests::{World, skipped, wait_some};
+use cluster_tests::{World, skipped, wait_for, wait_some};
 
 /// The calls of the runner's own threads that made a process or a thread. `dir` has a file for each thread.
 fn made_by(runner: u32, dir: &Path) -> Vec<String> {
@@ -48,6 +48,11 @@ fn the_runner_never_forks() {
     let Some(runner) = runner else {
         return skipped(WHAT, &traced.end().err());
     };
+    // Until then another client might start one that nobody traces.
+    wait_for("it answers", || {
+        let status = world.cluster(["local", "status", "--json"]);
+        status.code == 0 && status.json()["pid"] == runner
+    });
     // By job.sh and bare, into packs and into files, with a directory and a mask of their own.
     world.cluster(["map", "--quiet", "--range", "1-40", "--", "true"]).good();
     world.cluster(["map", "--quiet", "--output", "files", "--range", "1-40", "--", "true"]).good();
