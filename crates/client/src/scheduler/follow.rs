@@ -130,8 +130,7 @@ impl Client {
                 }
             }
             if live.is_empty() {
-                self.store()?.mark_over(chunk.batch, chunk.k)?;
-                remove_empty_logs(system, self.layout(), chunk);
+                self.close(system, chunk)?;
                 continue;
             }
             let remote = chunk.remote.as_ref().map_or("", |id| id.0.as_str());
@@ -148,7 +147,28 @@ impl Client {
                 report,
             )?;
         }
-        self.ask_accounting(system, &sent, asks, report)
+        self.ask_accounting(system, &sent, asks, report)?;
+        if report.changed {
+            self.close_ended(system, &sent)?;
+        }
+        Ok(())
+    }
+
+    /// Closes those submissions whose batch is over.
+    pub(crate) fn close_ended(&mut self, system: &System, chunks: &[ChunkRow]) -> Result<(), ClientError> {
+        for chunk in chunks {
+            if !chunk.over && self.batch(chunk.batch)?.is_finished() {
+                self.close(system, chunk)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A submission whose jobs have all ended: there is nothing to follow, and no log without a word.
+    fn close(&mut self, system: &System, chunk: &ChunkRow) -> Result<(), ClientError> {
+        self.store()?.mark_over(chunk.batch, chunk.k)?;
+        remove_empty_logs(system, self.layout(), chunk);
+        Ok(())
     }
 
     /// Takes in what a snapshot (none: nothing is known of the queue) and the records say of one chunk.

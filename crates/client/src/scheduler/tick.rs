@@ -113,7 +113,10 @@ impl Client {
                     changes.extend(known.begun());
                 }
             }
-            self.store()?.apply(&changes)?;
+            if !changes.is_empty() {
+                self.store()?.apply(&changes)?;
+                self.close_ended(&system, &chunks)?;
+            }
         }
         Ok(hurry)
     }
