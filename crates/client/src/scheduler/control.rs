@@ -1,7 +1,7 @@
 //! Cancel, hold, release.
 
-use cluster_core::Timestamp;
 use cluster_core::dialect::{Control, ControlTarget, RefusalKind, Whose};
+use cluster_core::{JobState, Timestamp};
 use cluster_jobsdb::{ChunkRow, Selection, Unstarted};
 
 use crate::client::Client;
@@ -9,6 +9,15 @@ use crate::error::ClientError;
 use crate::scheduler::positions::positions_of;
 use crate::system::System;
 use crate::watch::LIVE;
+
+/// The states of jobs to which it can be done: what has started is neither held nor released.
+fn states(control: Control) -> &'static [JobState] {
+    match control {
+        Control::Cancel => &LIVE,
+        Control::Hold => &[JobState::Created, JobState::Submitting, JobState::Queued],
+        Control::Release => &[JobState::Held],
+    }
+}
 
 impl Client {
     /// Does something to jobs of one system, in as few calls as it takes. How many it is about.
@@ -26,7 +35,7 @@ impl Client {
         let (mut count, mut targets) = (0, Vec::new());
         for selection in selected {
             let batch = selection.batch;
-            let mut left = self.store()?.indices_in(batch, &LIVE)?;
+            let mut left = self.store()?.indices_in(batch, states(control))?;
             if let Some(jobs) = &selection.jobs {
                 left = left.intersection(jobs);
             }

@@ -42,6 +42,9 @@ pub struct Refreshed {
 /// Records of jobs that the queue shows running are looked at only where they are so few.
 const FEW: usize = 256;
 
+/// Somebody who waits for some of more submissions than this looks at those alone.
+const MANY: usize = 256;
+
 impl Client {
     /// Looks at the schedulers and the records of jobs that have not ended.
     ///
@@ -64,7 +67,10 @@ impl Client {
         };
         for name in names {
             let mut chunks = self.store()?.open_chunks(&name)?;
-            if let Some(batches) = how.batches {
+            // One answer is good for all jobs it speaks of; very many of them would keep a waiting process busy.
+            if let Some(batches) = how.batches
+                && chunks.len() > MANY
+            {
                 chunks.retain(|chunk| batches.contains(&chunk.batch));
             }
             if chunks.is_empty() {

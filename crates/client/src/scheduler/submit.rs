@@ -90,6 +90,7 @@ impl Client {
         let resolved = if spec.dependencies.is_empty() && spec.foreign.is_empty() {
             Resolved::Ready(Waits::default())
         } else {
+            self.ensure_store()?;
             resolve(self.store()?, system.name(), capabilities, &element, spec)?
         };
         let most = if jobs.len() <= 1 || !capabilities.arrays {
@@ -134,9 +135,7 @@ impl Client {
         say: &mut dyn FnMut(&str),
     ) -> Result<Sent, ClientError> {
         let now = Timestamp::now();
-        if !self.layout().root().join("store.db").exists() {
-            self.init()?;
-        }
+        self.ensure_store()?;
         let submissions = submissions(plan, options.hold, stage.tag())?;
         let later = matches!(plan.resolved, Resolved::Later(_));
         let state = if later { JobState::Created } else { JobState::Submitting };
@@ -210,6 +209,11 @@ impl Client {
         }
         let submissions = self.send_all(system, &chunks, spec, &plan.resolved, say)?;
         Ok(Sent { batch, submissions })
+    }
+
+    /// The first submission makes the store.
+    fn ensure_store(&mut self) -> Result<(), ClientError> {
+        if self.layout().root().join("store.db").exists() { Ok(()) } else { self.init() }
     }
 
     fn send_all(
