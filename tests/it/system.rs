@@ -241,6 +241,21 @@ fn where_no_scheduler_answers_it_is_this_machine_unless_that_will_not_do() {
     fs::write(&file, "require_cluster: true\n").unwrap();
     fake.call(&["submit", "--", "true"]).end().code(3).says(["no route to head"]);
     fake.call(&["queue"]).end().code(3).says(["no route to head"]);
+    // One that answers is what was asked for.
+    fake.scontrol(PING);
+    fake.call(&["submit", "--", "true"]).end().good();
+    assert_eq!(fake.calls("sbatch"), 1);
+}
+
+#[test]
+fn of_several_systems_one_that_is_down_hides_no_other() {
+    let fake = Fake::new("");
+    with_bin(&fake, "}, lost: {scheduler: sge, bin: /no/such/dir}, _private: {scheduler: pbs");
+    let words = ["queue", "--all-systems", "--json"];
+    let queue = fake.world.cluster(words).code(3).says(["lost", "/no/such/dir"]);
+    assert!(queue.json_lines().iter().all(|line| line["system"] == "hpc"));
+    assert_eq!(queue.lines().len(), 2);
+    assert!(!queue.err().contains("_private"), "{}", queue.err());
 }
 
 #[test]

@@ -155,15 +155,15 @@ pub(crate) fn candidates(context: &Context) -> Vec<System> {
     configured.chain(bare).filter_map(|(name, config)| system(around.clone(), name, config)).collect()
 }
 
-/// All systems whose commands are here.
-pub(crate) fn answering(context: &Context) -> anyhow::Result<Vec<System>> {
-    let systems = candidates(context);
+/// All systems that answer, and those of the configuration that do not.
+pub(crate) fn all(context: &Context) -> anyhow::Result<Vec<System>> {
+    let mut systems = candidates(context);
     let detected = detect(&systems, false)?;
-    if detected.first().is_none() {
-        return Err(none_answers(&systems, &detected).into());
-    }
-    let answers = |system: &System| detected.found.iter().any(|found| found.system == system.name());
-    Ok(systems.into_iter().filter(answers).collect())
+    let answers =
+        |name: &str| detected.found.iter().any(|found| found.system == name && found.error.is_none());
+    let none = none_answers(&systems, &detected);
+    systems.retain(|system| answers(system.name()) || context.config.systems.contains_key(system.name()));
+    if systems.is_empty() { Err(none.into()) } else { Ok(systems) }
 }
 
 /// Why a system's scheduler is not on this host.

@@ -143,7 +143,7 @@ struct Count<'a> {
 
 pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let systems = if args.all_systems {
-        choose::answering(context)?
+        choose::all(context)?
     } else {
         match args.system.as_deref() {
             Some(name) if name != choose::ANY => {
@@ -219,9 +219,9 @@ fn print(
             print_table(&lines.collect::<Vec<_>>(), args.all || users_differ(filter))?;
         }
     }
-    if !jobs.errors.is_empty() && !context.common.quiet {
+    if let Some(first) = jobs.errors.first().filter(|_| !context.common.quiet) {
         talk(&format!("cluster: {} records of {name} were not understood, the first:", jobs.errors.len()));
-        talk(&format!("  {}", jobs.errors[0]));
+        talk(&format!("  {first}"));
         talk(&format!("  `cluster debug parse` reads what `{}` prints", snapshot.command_line()));
     }
     Ok(())
