@@ -32,14 +32,12 @@ pub(crate) fn invocations(flavour: Flavour, control: Control, targets: &[Control
                     calls.extend(ids.into_iter().map(|id| vec![program.into(), id]));
                 }
             }
-            Flavour::Torque => match torque_positions(target) {
-                None => together.push(target.id.0.clone().into()),
-                Some(spans) => calls.extend(
-                    spans
-                        .into_iter()
-                        .map(|span| vec![program.into(), "-t".into(), span, target.id.0.clone().into()]),
-                ),
-            },
+            Flavour::Torque => {
+                let (ids, spans) = torque_ids(target);
+                together.extend(ids);
+                let call = |span| vec![program.into(), "-t".into(), span, target.id.0.clone().into()];
+                calls.extend(spans.into_iter().map(call));
+            }
         }
     }
     for ids in together.chunks(IDS) {
@@ -63,14 +61,21 @@ fn open_pbs_ids(target: &ControlTarget) -> Vec<OsString> {
     }
 }
 
-/// `1-3,7` for `-t`, cut where it would become too long for one word. Ranges rise by their nature.
-fn torque_positions(target: &ControlTarget) -> Option<Vec<OsString>> {
-    const SPANS: usize = 400;
-    let positions = target.positions.as_ref()?;
-    let span = |&(start, end): &(u32, u32)| match end - start {
-        1 => start.to_string(),
-        _ => format!("{start}-{}", end - 1),
+/// `12[].srv`, or for some elements `12[1].srv` and so on: elements are jobs to Torque. Many in a row are a
+/// range for `-t`, which goes to the array, one range a call: its commands keep 1,023 bytes of that word and
+/// drop the rest. Ranges rise by their nature.
+fn torque_ids(target: &ControlTarget) -> (Vec<OsString>, Vec<OsString>) {
+    const MANY: u32 = 100;
+    let (Some(positions), Some(id)) = (&target.positions, Id::read(&target.id.0)) else {
+        return (vec![target.id.0.clone().into()], Vec::new());
     };
-    let words = positions.ranges().chunks(SPANS);
-    Some(words.map(|ranges| ranges.iter().map(span).collect::<Vec<_>>().join(",").into()).collect())
+    let (mut ids, mut spans) = (Vec::new(), Vec::new());
+    for &(start, end) in positions.ranges() {
+        if end - start >= MANY {
+            spans.push(format!("{start}-{}", end - 1).into());
+        } else {
+            ids.extend((start..end).map(|position| OsString::from(id.with_index(&position.to_string()))));
+        }
+    }
+    (ids, spans)
 }

@@ -172,7 +172,15 @@ fn unseen_jobs_are_cancelled_one_by_one() {
 fn elements_are_controlled_in_ranges() {
     let targets = [target("12[].srv", Some("1-3,7"), true), target("9.srv", None, true)];
     assert_eq!(lines(OpenPbs.control(Control::Hold, &targets)), ["qhold '12[1-3].srv' '12[7].srv' 9.srv"]);
-    assert_eq!(lines(Torque.control(Control::Release, &targets)), ["qrls -t 1-3,7 '12[].srv'", "qrls 9.srv"]);
+    assert_eq!(
+        lines(Torque.control(Control::Release, &targets)),
+        ["qrls '12[1].srv' '12[2].srv' '12[3].srv' '12[7].srv' 9.srv"]
+    );
+    let many = [target("12[].srv", Some("0-4999,6000"), true)];
+    assert_eq!(
+        lines(Torque.control(Control::Cancel, &many)),
+        ["qdel -t 0-4999 '12[].srv'", "qdel '12[6000].srv'"]
+    );
     let unseen = [target("12[].srv", Some("1-3,7"), false)];
     assert_eq!(lines(OpenPbs.control(Control::Cancel, &unseen)), ["qdel '12[1-3].srv'", "qdel '12[7].srv'"]);
 }
