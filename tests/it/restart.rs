@@ -1,6 +1,6 @@
 //! Runners that end, or are killed, over jobs that go on.
 
-use cluster_tests::{World, wait_for};
+use cluster_tests::{Seized, World, wait_for};
 
 #[test]
 fn cores_of_running_jobs_are_kept_for_them_at_a_restart() {
@@ -12,11 +12,16 @@ fn cores_of_running_jobs_are_kept_for_them_at_a_restart() {
     said.hear();
     world.wait_state(&format!("{running}.1"), "running");
     world.kill_runner();
-    // The first who comes is of another root, which is open before the first one is.
+    // The first who comes is of another root. The next runner cannot open the first one yet.
+    let seized = Seized::new(&world.root().join("store.db"));
     let other = world.path("other-root");
     let call = |words: &[&str]| world.call(["--root", other.to_str().unwrap()]).args(words);
     let text = said.say_text("other");
     let batch = call(&["submit", "--sh", &text]).end().good().lines().remove(0);
+    let status = world.status();
+    assert_eq!((&status["jobs"]["running"], &status["jobs"]["queued"]), (&0.into(), &1.into()), "{status}");
+    assert_eq!(status["free"]["cores"], 0, "{status}");
+    drop(seized);
     wait_for("both are adopted", || world.status()["jobs"]["running"] == 2);
     assert_eq!(world.status()["free"]["cores"], 0);
     assert!(!said.is_heard(), "a job took a core that a running one has");

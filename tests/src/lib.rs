@@ -25,6 +25,6 @@ pub use privileges::{SmallDisk, is_root, long_form, skipped, small_disk};
 pub use processes::{has_process_with, is_alive, kill, processes_with};
 pub use random::Random;
 pub use site::{Calls, Kind, Outage, SYSTEM, Site, Wish, is_real, refuses_over_limit};
-pub use sql::execute;
+pub use sql::{Seized, execute};
 pub use wait::{wait_for, wait_some};
 pub use world::{World, state_of};

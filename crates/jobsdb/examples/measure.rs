@@ -5,10 +5,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cluster_core::{BatchId, Cause, ExitStatus, IndexSet, JobId, JobSpec, JobState, Tag, Timestamp};
+use cluster_core::{
+    BatchId, Cause, ExitStatus, IndexSet, JobId, JobSpec, JobState, RemoteId, Tag, Timestamp,
+};
 use cluster_jobsdb::{
-    BatchFilter, JobChange, JobQuery, NewBatch, OpenOptions, OutputPlace, Store, StoreError, StreamPlace,
-    Unstarted, Usage,
+    BatchFilter, JobChange, JobQuery, NewBatch, NewSubmission, OpenOptions, OutputPlace, RunRecord, Store,
+    StoreError, StreamPlace, Unstarted, Usage,
 };
 
 const ROUNDS: u64 = 15;
@@ -90,8 +92,50 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     once("cancel a fresh range of 1,000,000", || {
         store.set_unstarted(fresh, None, &Unstarted::Cancelled, Timestamp(9))
     })?;
+    chunks(&mut store)?;
     once("check", || store.check())?;
     Ok(())
+}
+
+/// A batch that goes to a scheduler in as many arrays as its limit makes of it.
+fn chunks(store: &mut Store) -> Result<(), Box<dyn std::error::Error>> {
+    println!("100,000 jobs in 100 submissions to a scheduler");
+    let mut spec = JobSpec::single("far", vec!["true".into()], "/".into());
+    spec.count = 100_000;
+    let tag = |k: u32| Tag::from_bits(1 << 48 | u64::from(k));
+    let submissions =
+        (0..100).map(|k| NewSubmission::new(tag(k), IndexSet::range(k * 1000, (k + 1) * 1000))).collect();
+    let new = NewBatch::new(tag(0), spec, "slurm", "slurm", JobState::Submitting, "me", Timestamp(1));
+    let new = [NewBatch { submissions, ..new }];
+    once("  accept it", || store.accept(&new))?;
+    let batch = newest(store)?;
+    let (mut sent, mut missing, mut kept) = (0, 0, 0);
+    measure("  one was sent", || {
+        sent += 1;
+        store.mark_sent(batch, sent, &RemoteId(sent.to_string()), Timestamp(2), false)
+    })?;
+    measure("  list the open ones", || store.open_chunks("slurm"))?;
+    measure("  1,000 jobs are missing", || {
+        missing += 1000;
+        store.set_missing(batch, &IndexSet::range(missing, missing + 1000), Some(Timestamp(3)))
+    })?;
+    measure("  another reason for 1,000 jobs", || {
+        missing += 1000;
+        let to = Unstarted::Waiting { held: false, reason: Some(missing.to_string()) };
+        store.set_unstarted(batch, Some(&IndexSet::range(0, 1000)), &to, Timestamp(4))
+    })?;
+    measure("  keep 1,000 records of 2 kB", || {
+        kept += 1000;
+        let records: Vec<_> = (kept..kept + 1000).map(|index| record(JobId { batch, index })).collect();
+        store.set_records(&records)
+    })?;
+    Ok(())
+}
+
+/// A record with about as much in it as a scheduler's.
+fn record(job: JobId) -> RunRecord {
+    let text: String = (0..80).map(|field| format!("Field{field}=value-of-{}-{field} ", job.index)).collect();
+    RunRecord { job, run: 1, source: "scontrol".to_owned(), at: Timestamp(5), text: text.into_bytes() }
 }
 
 fn ms(time: Duration) -> f64 {
