@@ -83,6 +83,14 @@ fn qstat<'o>(
     verdict: Verdict,
     output: &'o Output,
 ) -> Result<Reading<'o>, DialectError> {
+    if refusal::without_history(output) {
+        return Err(DialectError::Cannot {
+            what: line.to_owned(),
+            why: "the server keeps no history of ended jobs (job_history_enable); \
+                  say `accounting: false` for this system"
+                .to_owned(),
+        });
+    }
     if matches!(verdict, Verdict::Unreachable | Verdict::Refused(_)) {
         return Err(verdict.error("qstat", output).unwrap_or_else(|| other("qstat", output)));
     }

@@ -202,3 +202,9 @@ pub(crate) fn only_ended(output: &Output) -> bool {
     let mut lines = stderr.lines().filter(|line| !line.trim().is_empty()).peekable();
     lines.peek().is_some() && lines.all(|line| ended.iter().any(|text| line.contains(text)))
 }
+
+/// Whether the server says that it keeps no history.
+pub(crate) fn without_history(output: &Output) -> bool {
+    !output.status.is_success()
+        && String::from_utf8_lossy(&output.stderr).contains("not configured to maintain job history")
+}
