@@ -272,6 +272,7 @@ impl Client {
         spec: JobSpec,
         options: &SubmitOptions,
     ) -> Result<BatchId, ClientError> {
+        self.refuse_waiting_elsewhere(&spec)?;
         let submit = Submit {
             tag: stage.tag().clone(),
             spec,
@@ -291,6 +292,21 @@ impl Client {
             Some(Err(refusal)) => Err(ClientError::Refused(refusal)),
             None => Err(odd_answer()),
         }
+    }
+
+    /// The runner hears of its own jobs alone: one that waits for a scheduler's would wait for ever.
+    fn refuse_waiting_elsewhere(&mut self, spec: &JobSpec) -> Result<(), ClientError> {
+        for dependency in &spec.dependencies {
+            let Some(batch) = self.store()?.batch(dependency.batch)? else { continue };
+            if batch.scheduler != LOCAL && !batch.is_finished() {
+                return Err(ClientError::Usage(format!(
+                    "{dependency}: batch {0} is on {1} and has not ended, and jobs of the local queue can only wait for \
+                     each other: submit with --system {1}, or after `cluster wait {0}`",
+                    batch.id, batch.system
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Holds, releases, cancels or prioritises jobs. How many it changed; the runner of another host ends its

@@ -1,4 +1,4 @@
-//! The words of the field: ids, resources, job spec, states, life cycle, the three traits.
+//! The words of the field: ids, resources, job spec, states, life cycle, the two traits, `Dialect` and `Host`.
 //!
 //! Everything here is pure: no files, no processes, no clock. The feature `exec` adds [`exec`], which
 //! runs command lines on this host.
@@ -26,7 +26,6 @@ pub mod life;
 pub mod mem_size;
 pub mod percent;
 pub mod resources;
-pub mod scheduler;
 pub mod selector;
 pub mod shell;
 pub mod spec;
