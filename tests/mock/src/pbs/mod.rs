@@ -73,6 +73,9 @@ impl FrontEnd for OpenPbs {
     }
 
     fn run(&self, call: &mut Call<'_>) -> i32 {
+        if !is_patient(call) {
+            return 1;
+        }
         match call.name.as_str() {
             "qsub" => qsub::run(call),
             "qstat" => qstat::run(call),
@@ -180,6 +183,16 @@ pub(crate) fn refuse(call: &mut Call<'_>, code: i32, text: &str) -> i32 {
     let name = call.name.clone();
     call.err(format!("{name}: {text}\n"));
     code
+}
+
+/// Blocks for as long as the server hangs. False when the caller is gone by then: a request takes several exchanges,
+/// so that what was asked for has not happened.
+pub(crate) fn is_patient(call: &Call<'_>) -> bool {
+    if call.engine.config().faults.controller != "hung" {
+        return true;
+    }
+    call.controller_returns();
+    !call.gone()
 }
 
 /// Is the server down?

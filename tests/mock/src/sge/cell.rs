@@ -1,9 +1,13 @@
 //! The cell: `qhost`, `qconf`, `qselect`.
 
 use crate::config::{Config, Queue};
+use crate::engine::{Table, seconds};
 use crate::front::Call;
 
+use super::names;
 use super::qsub::ENVIRONMENTS;
+use super::state::{letters, priority};
+use super::xml::escaped;
 
 /// `qhost`, with `-xml`.
 pub(crate) fn qhost(call: &mut Call<'_>) -> i32 {
@@ -24,6 +28,8 @@ pub(crate) fn qhost(call: &mut Call<'_>) -> i32 {
             ("swap_used", unknown("0.0".to_owned())),
         ]
     };
+    let (with_queues, with_jobs) =
+        (call.args.iter().any(|arg| arg == "-q"), call.args.iter().any(|arg| arg == "-j"));
     if call.args.iter().any(|arg| arg == "-xml") {
         call.out("<?xml version='1.0'?>\n<qhost xmlns:xsd=\"http://arc.liv.ac.uk/repos/darcs/sge/source/dist/util/resources/schemas/qhost/qhost.xsd\">\n <host name='global'>\n");
         if let Some(node) = config.cluster.nodes.first() {
@@ -37,6 +43,8 @@ pub(crate) fn qhost(call: &mut Call<'_>) -> i32 {
             for (name, value) in columns(node) {
                 call.out(format!("   <hostvalue name='{name}'>{value}</hostvalue>\n"));
             }
+            let text = contents(&call.engine.lock(), node, with_queues, with_jobs);
+            call.out(text);
             call.out(" </host>\n");
         }
         call.out("</qhost>\n");
@@ -58,6 +66,61 @@ pub(crate) fn qhost(call: &mut Call<'_>) -> i32 {
         ));
     }
     0
+}
+
+/// The queues and jobs of a host, in XML.
+fn contents(table: &Table, node: &crate::config::Node, queues: bool, jobs: bool) -> String {
+    let mut out = String::new();
+    for queue in &table.config.cluster.queues {
+        let here = table.config.cluster.nodes_of(queue).any(|other| other.name == node.name);
+        let running: Vec<_> = table
+            .active()
+            .filter(|job| {
+                job.spec.queue == queue.name && job.alloc.iter().any(|alloc| alloc.node == node.name)
+            })
+            .collect();
+        if queues && here {
+            let used: u32 = running.iter().map(|job| job.spec.cores).sum();
+            let state = match (node.state.as_str(), queue.enabled && queue.started) {
+                ("down", _) => "u",
+                ("drain", _) | (_, false) => "d",
+                _ => "",
+            };
+            let name = &queue.name;
+            out.push_str(&format!(" <queue name='{name}'>\n"));
+            for (value, text) in [
+                ("qtype_string", "BIP".to_owned()),
+                ("slots_used", used.to_string()),
+                ("slots", node.cores.to_string()),
+                ("slots_resv", "0".to_owned()),
+                ("state_string", state.to_owned()),
+            ] {
+                out.push_str(&format!("   <queuevalue qname='{name}' name='{value}'>{text}</queuevalue>\n"));
+            }
+            out.push_str(" </queue>\n");
+        }
+        for job in running.iter().filter(|_| jobs) {
+            let id = job.key.id;
+            out.push_str(&format!(" <job name='{id}'>\n"));
+            let mut values = vec![
+                ("priority", format!("'{:.6}'", priority(table, job))),
+                ("qinstance_name", format!("{}@{}", queue.name, node.name)),
+                ("job_name", escaped(&job.spec.name)),
+                ("job_owner", job.spec.user.name.clone()),
+                ("job_state", letters(table, job)),
+                ("start_time", seconds(job.start.unwrap_or(0)).to_string()),
+                ("pe_master", "MASTER".to_owned()),
+            ];
+            if let Some(index) = job.key.index {
+                values.push(("taskid", index.to_string()));
+            }
+            for (name, value) in values {
+                out.push_str(&format!("   <jobvalue jobid='{id}' name='{name}'>{value}</jobvalue>\n"));
+            }
+            out.push_str(" </job>\n");
+        }
+    }
+    out
 }
 
 /// `qselect`: queue instances.
@@ -83,13 +146,17 @@ pub(crate) fn qconf(call: &mut Call<'_>) -> i32 {
         Some("-sm" | "-so") => "root\n".to_owned(),
         Some("-sq") => {
             let mut out = String::new();
-            for name in value.split(',') {
-                match config.cluster.queue(name.split('@').next().unwrap_or_default()) {
-                    Some(queue) => out.push_str(&show_queue(&config, queue)),
-                    None => {
-                        call.err(format!("No cluster queue or queue instance matches the phrase \"{name}\"\n"));
-                        return 1;
-                    }
+            for pattern in value.split(',') {
+                let cluster = pattern.split('@').next().unwrap_or_default();
+                let found: Vec<&Queue> =
+                    config.cluster.queues.iter().filter(|queue| names::fits(cluster, &queue.name)).collect();
+                if found.is_empty() {
+                    call.err(format!("No cluster queue or queue instance matches the phrase \"{pattern}\"\n"));
+                    return 1;
+                }
+                for queue in found {
+                    let gap = if out.is_empty() { "" } else { "\n" };
+                    out.push_str(&format!("{gap}{}", show_queue(&config, queue)));
                 }
             }
             out

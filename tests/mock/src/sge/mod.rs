@@ -63,6 +63,9 @@ impl FrontEnd for Sge {
     }
 
     fn run(&self, call: &mut Call<'_>) -> i32 {
+        if call.name != "qacct" && !crate::pbs::is_patient(call) {
+            return 1;
+        }
         if call.name != "qacct" && call.engine.config().faults.controller == "down" {
             return say_down(call);
         }

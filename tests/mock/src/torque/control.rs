@@ -88,7 +88,12 @@ fn act(call: &mut Call<'_>, id: &Id, written: &str, values: &[(char, String)]) -
     let mut table = engine.lock();
     let full = id.full(&server(&table));
     let name = call.name.as_str();
-    let keys = keys(&table, id);
+    let mut keys = keys(&table, id);
+    if let Some((_, range)) = values.iter().find(|(letter, _)| *letter == 't') {
+        let wanted =
+            super::qsub::indices(range).ok_or_else(|| (235, format!("Bad Job Array Request {full}")))?;
+        keys.retain(|key| key.index.is_some_and(|index| wanted.contains(&index)));
+    }
     let jobs: Vec<&Job> = keys.iter().filter_map(|key| table.jobs.get(key)).collect();
     if jobs.is_empty() {
         return Err(match name {

@@ -11,7 +11,7 @@ use crate::config::{Cluster, Config, Limits, Node, Queue, Timing};
 use crate::engine::{Exit, Job, Key, Launch, StartError, Table, Wait, Why};
 use crate::front::{Call, FrontEnd};
 use crate::pbs::options::Family;
-use crate::pbs::{could_not_start, depend, finish, launch, server};
+use crate::pbs::{could_not_start, depend, finish, is_patient, launch, server};
 
 /// Torque.
 pub struct Torque;
@@ -52,6 +52,9 @@ impl FrontEnd for Torque {
     }
 
     fn run(&self, call: &mut Call<'_>) -> i32 {
+        if !is_patient(call) {
+            return 1;
+        }
         match call.name.as_str() {
             "qsub" => qsub::run(call),
             "qstat" => qstat::run(call),

@@ -55,6 +55,13 @@ impl Cluster {
         (out.status.code().unwrap_or(-1), text(&out.stdout), text(&out.stderr))
     }
 
+    /// Starts a command that is left alone.
+    pub(crate) fn spawn(&self, line: &[&str]) -> std::process::Child {
+        let mut command = Command::new(self.dir.path().join("state/bin").join(line[0]));
+        command.args(&line[1..]).env("HOME", self.file("home")).env("CLUSTER_MOCK_DIR", self.state());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
     pub(crate) fn run(&self, line: &[&str]) -> (i32, String, String) {
         self.feed(line, "")
     }

@@ -79,3 +79,15 @@ fn the_time_limit_looks_like_a_deletion_but_for_a_line_in_stderr() {
     assert_eq!(attribute(&cluster, &id, "exit_status").as_deref(), Some("271"));
     assert!(cluster.home("long.e1").contains("PBS: job killed: walltime"));
 }
+
+#[test]
+fn elements_of_an_array_are_held_and_deleted_by_t() {
+    let cluster = cluster();
+    let id = cluster.submit(&["-h", "-t", "0-4"], "true\n");
+    cluster.out(&["qdel", "-t", "1-2,4", &id]);
+    let list = cluster.out(&["qstat", "-t", &id]);
+    assert_eq!(list.matches(" C ").count(), 3, "{list}");
+    cluster.out(&["qrls", "-t", "3", &id]);
+    wait(&cluster, "1[3]");
+    assert_eq!(attribute(&cluster, "1[0]", "job_state").as_deref(), Some("H"));
+}
