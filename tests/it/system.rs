@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cluster_tests::{Call, World};
+use cluster_tests::{Call, World, wait_for};
 
 /// A world with the commands of a Slurm in `work/bin`, which is not on PATH.
 struct Fake {
@@ -166,6 +166,31 @@ fn a_record_that_is_not_understood_costs_itself_alone() {
     let queue = fake.world.cluster(["queue", "--system", "hpc"]).good();
     assert!(queue.out().contains("unknown (XY)"), "{}", queue.out());
     queue.says(["1 records of hpc were not understood", "cluster debug parse"]);
+}
+
+#[test]
+fn a_query_that_hangs_is_killed_and_said() {
+    let fake = Fake::new("");
+    with_bin(&fake, ", timeout: 0.3");
+    fake.command("squeue", "echo the controller is busy >&2; exec sleep 1000");
+    let queue = fake.world.cluster(["queue", "--system", "hpc"]).code(3);
+    queue.says(["gave no answer in 0.3 s", "the controller is busy"]);
+}
+
+#[test]
+fn an_asker_that_is_killed_holds_nobody_up() {
+    let fake = Fake::new("");
+    with_bin(&fake, "");
+    // The first call never comes back.
+    let once = "if mkdir \"$0.first\" 2>/dev/null; then exec sleep 1000; fi";
+    fake.command("squeue", &format!("{once}\n{EMIT}{}", row("8", "PENDING", &user(), "long", "a", "")));
+    let words = ["queue", "--system", "hpc", "--ids"];
+    let first = fake.world.start(words);
+    wait_for("the first asks", || fake.bin().join("squeue.first").exists());
+    let second = fake.world.start(words);
+    first.signal(9);
+    assert_eq!(second.end().good().out(), "8\n");
+    assert_eq!(fake.calls("squeue"), 2);
 }
 
 #[test]
