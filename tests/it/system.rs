@@ -182,7 +182,7 @@ fn an_asker_that_is_killed_holds_nobody_up() {
     let fake = Fake::new("");
     with_bin(&fake, "");
     // The first call never comes back.
-    let once = "if mkdir \"$0.first\" 2>/dev/null; then exec sleep 1000; fi";
+    let once = "if mkdir \"$0.first\" 2>/dev/null; then exec tail -f \"$0\"; fi";
     fake.command("squeue", &format!("{once}\n{EMIT}{}", row("8", "PENDING", &user(), "long", "a", "")));
     let words = ["queue", "--system", "hpc", "--ids"];
     let first = fake.world.start(words);
