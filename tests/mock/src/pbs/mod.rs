@@ -90,6 +90,11 @@ impl FrontEnd for OpenPbs {
         depend::waits(table, job, Family::OpenPbs)
     }
 
+    fn blocked(&self, table: &Table, key: Key) -> Option<String> {
+        let queue = table.config.cluster.queue(&table.jobs.get(&key)?.spec.queue)?;
+        (!queue.started).then(|| "Queue not started.".to_owned())
+    }
+
     fn never(&self, table: &mut Table, key: Key) {
         table.kill(key, Why::Dependency, &[]);
     }

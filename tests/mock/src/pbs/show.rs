@@ -1,6 +1,6 @@
 //! Jobs as OpenPBS lists them: attributes for `-f`, rows for the tables.
 
-use crate::engine::{Clause, DependKind, Job, Micros, Phase, Table, Why, now, seconds};
+use crate::engine::{Clause, DependKind, Job, Key, Micros, Phase, Table, Why, now, seconds};
 
 use super::bytes::narrow;
 use super::clock::local;
@@ -145,6 +145,12 @@ fn comment(table: &Table, item: Item<'_>, letter: char) -> Option<String> {
     }
 }
 
+/// The jobs that wait, or waited, for one. What depends on it was submitted after it.
+pub(crate) fn dependents(table: &Table, id: u64) -> impl Iterator<Item = &Job> {
+    let later = table.jobs.range(Key { id, index: None }..).map(|(_, job)| job);
+    later.filter(move |job| job.spec.depend.clauses.iter().any(|clause| clause.on.id == id))
+}
+
 /// The `depend` attribute: what it waits for, and what waits for it.
 fn dependencies(table: &Table, item: Item<'_>) -> Option<String> {
     let job = item.job();
@@ -165,7 +171,7 @@ fn dependencies(table: &Table, item: Item<'_>) -> Option<String> {
         }
     }
     if job.key.index.is_none() || matches!(item, Item::Parent(_)) {
-        for other in table.jobs.values().filter(|other| !other.spec.depend.clauses.is_empty()) {
+        for other in dependents(table, job.key.id) {
             for clause in other.spec.depend.clauses.iter().filter(|clause| clause.on.id == job.key.id) {
                 let before = match clause.kind {
                     DependKind::AfterOk => "beforeok",

@@ -87,7 +87,9 @@ impl FrontEnd for Sge {
 
     fn blocked(&self, table: &Table, key: Key) -> Option<String> {
         let job = table.jobs.get(&key)?;
-        job.attr("never").map(str::to_owned)
+        let queue = table.config.cluster.queue(&job.spec.queue);
+        let closed = queue.is_some_and(|queue| !queue.started || !queue.enabled);
+        job.attr("never").map(str::to_owned).or_else(|| closed.then(|| "queue is disabled".to_owned()))
     }
 
     fn launch(&self, table: &Table, job: &Job) -> Launch {

@@ -9,7 +9,7 @@ use crate::pbs::clock::local;
 use crate::pbs::launch::{name, path_attribute};
 use crate::pbs::options::Family;
 use crate::pbs::record::Record;
-use crate::pbs::show::{Item, resources, word};
+use crate::pbs::show::{Item, dependents, resources, word};
 use crate::pbs::state::exit_status;
 use crate::pbs::table::hms;
 use crate::pbs::{depend, server};
@@ -103,7 +103,7 @@ fn depend_attribute(table: &Table, job: &Job) -> Option<String> {
             add(word(clause.kind), full(clause));
         }
     }
-    for other in table.jobs.values().filter(|other| !other.spec.depend.clauses.is_empty()) {
+    for other in dependents(table, job.key.id) {
         for clause in other.spec.depend.clauses.iter().filter(|clause| clause.on.id == job.key.id) {
             let before = match clause.kind {
                 DependKind::AfterOk => "beforeok",
