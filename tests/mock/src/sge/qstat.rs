@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::{Job, Micros, Phase, Table, seconds};
+use crate::engine::{DependKind, Job, Micros, Phase, Table, seconds};
 use crate::front::Call;
 use crate::pbs::clock::local;
 
@@ -28,6 +28,8 @@ pub(crate) struct Line {
     pub(crate) hard: String,
     pub(crate) pe: Option<String>,
     pub(crate) master: String,
+    /// Queues asked for and jobs waited for, as elements of `-r -xml`.
+    pub(crate) requests: Vec<(&'static str, String)>,
 }
 
 #[derive(Default)]
@@ -158,7 +160,7 @@ fn lines(table: &Table, asked: &Asked) -> Vec<Line> {
             line.tasks.push_str(&format!(" {}", job.key.index.unwrap_or(0)));
             continue;
         }
-        out.push(line(job, state, priority, running));
+        out.push(line(table, job, state, priority, running));
     }
     if asked.states.contains('z') {
         let over = table
@@ -168,7 +170,7 @@ fn lines(table: &Table, asked: &Asked) -> Vec<Line> {
             .filter(|job| !job.attrs.contains_key("requeued"))
             .filter(wanted)
             .take(100);
-        let mut over: Vec<Line> = over.map(|job| line(job, "z".into(), 0.0, false)).collect();
+        let mut over: Vec<Line> = over.map(|job| line(table, job, "z".into(), 0.0, false)).collect();
         over.reverse();
         out.extend(over);
     }
@@ -200,7 +202,7 @@ fn in_queues(asked: &Asked, queue: &str) -> bool {
     asked.queues.iter().any(|pattern| names::fits(pattern.split('@').next().unwrap_or_default(), queue))
 }
 
-fn line(job: &Job, state: String, priority: f64, running: bool) -> Line {
+fn line(table: &Table, job: &Job, state: String, priority: f64, running: bool) -> Line {
     let submitted = job.attr("qsub").and_then(|text| text.parse().ok()).unwrap_or(job.submit);
     let host = job.alloc.first().map_or("", |alloc| alloc.node.as_str());
     Line {
@@ -217,7 +219,32 @@ fn line(job: &Job, state: String, priority: f64, running: bool) -> Line {
         hard: job.attr("hard").unwrap_or_default().to_owned(),
         pe: job.attr("pe").map(str::to_owned),
         master: format!("{}@{host}", job.spec.queue),
+        requests: requests(table, job),
     }
+}
+
+fn requests(table: &Table, job: &Job) -> Vec<(&'static str, String)> {
+    let mut out = Vec::new();
+    let list = |name: &str| -> Vec<String> {
+        job.attr(name)
+            .unwrap_or_default()
+            .split(',')
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    out.extend(list("hard_queues").into_iter().map(|queue| ("hard_req_queue", queue)));
+    for (attr, wanted, there, kind) in [
+        ("hold_jid", "predecessor_jobs_req", "predecessor_jobs", DependKind::AfterAny),
+        ("hold_jid_ad", "ad_predecessor_jobs_req", "ad_predecessor_jobs", DependKind::AfterCorr),
+    ] {
+        out.extend(list(attr).into_iter().map(|item| (wanted, item)));
+        let clauses = job.depend.clauses.iter().filter(|clause| clause.kind == kind);
+        let open =
+            clauses.filter(|clause| table.elements(clause.on.id).any(|other| other.phase != Phase::Ended));
+        out.extend(open.map(|clause| (there, clause.on.id.to_string())));
+    }
+    out
 }
 
 fn cut(text: &str, width: usize) -> String {
@@ -392,6 +419,7 @@ mod tests {
             hard: String::new(),
             pe: None,
             master: String::new(),
+            requests: Vec::new(),
         }
     }
 

@@ -364,6 +364,7 @@ fn specification(
         ("sge_root", call.var("SGE_ROOT")),
         ("account", options.account.clone()),
         ("shell", options.shell.clone()),
+        ("hard_queues", options.queue.clone()),
     ] {
         if let Some(value) = value {
             attrs.push((name, value));

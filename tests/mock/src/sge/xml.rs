@@ -109,6 +109,9 @@ fn job(line: &Line, indent: &str, with_queue: bool, resources: bool, zone: Optio
             );
             out.push_str(&tag);
         }
+        for (name, value) in &line.requests {
+            out.push_str(&format!("{indent}  <{name}>{}</{name}>\n", escaped(value)));
+        }
         out.push_str(&format!("{indent}  <binding>NONE</binding>\n"));
     }
     out.push_str(&format!("{indent}</job_list>\n"));
@@ -142,6 +145,7 @@ mod tests {
             hard: String::new(),
             pe: None,
             master: String::new(),
+            requests: Vec::new(),
         };
         let failed = Line {
             id: 1302,
