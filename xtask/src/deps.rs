@@ -96,9 +96,4 @@ tokio-stream v0.1.17
             assert!(!is_heavy(light), "{light}");
         }
     }
-
-    #[test]
-    fn what_is_to_come_is_pure_too() {
-        assert!(LATER.iter().all(|package| PURE.contains(package)));
-    }
 }

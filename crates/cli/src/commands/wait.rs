@@ -1,9 +1,13 @@
 //! `cluster wait`: until jobs have ended.
 
+use std::time::Instant;
+
+use cluster_client::system::{Foreign, Wanted};
 use cluster_client::{Look, Until, Waited, Waiting};
-use cluster_core::{JobState, Selector, Walltime};
+use cluster_core::{ForeignDependency, JobState, RemoteId, Selector, Walltime};
 use cluster_jobsdb::Selection;
 
+use crate::choose;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output::{json, talk};
@@ -20,18 +24,90 @@ pub(crate) struct Args {
     /// Stop with exit code 7 where a job stays suspended or in an unknown state for so long [default: 45m]
     #[arg(long, value_name = "TIME")]
     uncertain: Option<Walltime>,
-    /// Batches or jobs
-    #[arg(default_value = "last")]
-    selectors: Vec<Selector>,
+    /// For this user's jobs in the scheduler's queue as it is now (repeatable)
+    #[arg(long, short = 'u', value_name = "USER")]
+    user: Vec<String>,
+    /// For everybody's jobs in the scheduler's queue
+    #[arg(long, conflicts_with = "user")]
+    all_users: bool,
+    /// Of the jobs in the scheduler's queue those in this partition (repeatable; mine where no user is named)
+    #[arg(long, short = 'p', value_name = "PARTITION")]
+    partition: Vec<String>,
+    /// The system whose queue it is [default: the default system, else the scheduler that answers here]
+    #[arg(long, value_name = "NAME")]
+    system: Option<String>,
+    /// Batches or jobs, or remote:ID of a scheduler's job [default: last]
+    selectors: Vec<For>,
+}
+
+/// What is waited for: jobs of ours, or a scheduler's.
+#[derive(Debug, Clone)]
+enum For {
+    Ours(Selector),
+    Remote(RemoteId),
+}
+
+impl std::str::FromStr for For {
+    type Err = cluster_core::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.starts_with("remote:") {
+            true => Ok(Self::Remote(text.parse::<ForeignDependency>()?.id)),
+            false => text.parse().map(Self::Ours),
+        }
+    }
 }
 
 pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
-    let selected = context.select(&args.selectors)?;
+    let deadline =
+        args.timeout.and_then(Walltime::as_duration).and_then(|time| Instant::now().checked_add(time));
+    let mut selectors: Vec<Selector> = Vec::new();
+    let mut ids = Vec::new();
+    for one in &args.selectors {
+        match one {
+            For::Ours(selector) => selectors.push(selector.clone()),
+            For::Remote(id) => ids.push(id.clone()),
+        }
+    }
+    let wanted = Wanted {
+        users: args.user.clone(),
+        all_users: args.all_users,
+        partitions: args.partition.clone(),
+        ids,
+    };
+    let foreign =
+        args.all_users || !args.user.is_empty() || !args.partition.is_empty() || !wanted.ids.is_empty();
+    if !foreign {
+        if selectors.is_empty() {
+            selectors.push(Selector::Last);
+        }
+        return ours(&mut context, args, &selectors, deadline);
+    }
+    if args.any && !selectors.is_empty() {
+        return Err(usage("--any waits for jobs of ours, or for a scheduler's: not for both at once"));
+    }
+    let first =
+        if selectors.is_empty() { Exit::GOOD } else { ours(&mut context, args, &selectors, deadline)? };
+    if first == Exit::TIMED_OUT || first == Exit::UNCERTAIN {
+        return Ok(first);
+    }
+    let second = theirs(&context, args, wanted, deadline)?;
+    Ok(Exit(first.0.max(second.0)))
+}
+
+/// Jobs of this root.
+fn ours(
+    context: &mut Context,
+    args: &Args,
+    selectors: &[Selector],
+    deadline: Option<Instant>,
+) -> anyhow::Result<Exit> {
+    let selected = context.select(selectors)?;
     if selected.is_empty() {
         return Err(usage("there is nothing to wait for: no job is selected"));
     }
     let until = if args.any { Until::Any } else { Until::All };
-    let timeout = args.timeout.and_then(Walltime::as_duration);
+    let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let lender = context.enclosing();
     let uncertain = args.uncertain.unwrap_or(context.config.uncertain_limit).as_duration();
     let how = Waiting { until, timeout, lend: lender.as_ref(), uncertain };
@@ -46,19 +122,83 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             &serde_json::json!({ "v": 1, "ended": ended, "jobs": all, "timed_out": waited == Waited::TimedOut }),
         )?;
     }
-    if waited == Waited::TimedOut {
-        if !context.common.quiet {
-            talk(&format!("cluster: {} of {all} jobs have not ended", all - ended));
+    match &waited {
+        Waited::TimedOut => {
+            if !context.common.quiet {
+                talk(&format!("cluster: {} of {all} jobs have not ended", all - ended));
+            }
+            return Ok(Exit::TIMED_OUT);
         }
-        return Ok(Exit::TIMED_OUT);
-    }
-    if let Waited::Uncertain(jobs) = &waited {
-        for (job, state) in jobs {
-            talk(&format!("cluster: job {job} may never go on by itself: {state}"));
+        Waited::Uncertain(jobs) => {
+            for (job, state) in jobs {
+                talk(&format!("cluster: job {job} may never go on by itself: {state}"));
+            }
+            return Ok(Exit::UNCERTAIN);
         }
-        return Ok(Exit::UNCERTAIN);
+        Waited::Done => {}
     }
-    Ok(if any_failed(&mut context, &selected)? { Exit::JOB_FAILED } else { Exit::GOOD })
+    Ok(if any_failed(context, &selected)? { Exit::JOB_FAILED } else { Exit::GOOD })
+}
+
+/// A scheduler's jobs, whoever sent them: those that are there now.
+fn theirs(
+    context: &Context,
+    args: &Args,
+    mut wanted: Wanted,
+    deadline: Option<Instant>,
+) -> anyhow::Result<Exit> {
+    let system = match args.system.as_deref() {
+        Some(name) if name != choose::ANY => choose::by_name(&context.config, &context.surroundings(), name)?,
+        _ => choose::any(context)?,
+    };
+    if wanted.users.is_empty() && !wanted.all_users && !wanted.partitions.is_empty() {
+        wanted.users.push(system.user().to_owned());
+    }
+    let mut foreign = Foreign::new(wanted, &system);
+    let mut troubled = false;
+    loop {
+        match foreign.look(&system) {
+            Ok(()) => troubled = false,
+            Err(error) if error.is_passing() => {
+                if !troubled && !context.common.quiet {
+                    talk(&format!(
+                        "cluster: {} cannot be asked ({}); this goes on",
+                        system.name(),
+                        error.brief()
+                    ));
+                }
+                troubled = true;
+            }
+            Err(error) => return Err(cluster_client::ClientError::System(error).into()),
+        }
+        let ends = foreign.ends();
+        let ended = ends.succeeded + (ends.failed.len() + ends.unknown.len()) as u64;
+        let left = foreign.left();
+        let done = left == 0 || (args.any && ended > 0);
+        let late = !done && deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if !done && !late {
+            let pause = foreign.pace().interval();
+            let pause = deadline
+                .map_or(pause, |deadline| pause.min(deadline.saturating_duration_since(Instant::now())));
+            std::thread::sleep(pause);
+            continue;
+        }
+        if context.common.json {
+            json(&serde_json::json!({
+                "v": 1, "system": system.name(), "ended": ended, "left": left, "failed": ends.failed,
+                "unknown": ends.unknown, "timed_out": late,
+            }))?;
+        }
+        for job in &ends.unknown {
+            talk(&format!("cluster: job {job} of {} is gone, and nothing says how it ended", system.name()));
+        }
+        return Ok(match () {
+            () if late => Exit::TIMED_OUT,
+            () if !ends.unknown.is_empty() => Exit::UNCERTAIN,
+            () if !ends.failed.is_empty() => Exit::JOB_FAILED,
+            () => Exit::GOOD,
+        });
+    }
 }
 
 fn any_failed(context: &mut Context, selected: &[Selection]) -> anyhow::Result<bool> {

@@ -12,11 +12,13 @@
 //! | `queue` | the queue, the accounting and the site, through these files |
 //! | `listing` | what a queue looks like, for people and scripts |
 //! | `pace` | how often one looks |
+//! | `foreign` | waiting for jobs of any owner |
 //! | `detect` | which schedulers answer on this host |
 
 mod command;
 mod detect;
 mod error;
+mod foreign;
 pub mod listing;
 mod pace;
 mod queue;
@@ -39,6 +41,7 @@ use cluster_options::config::SystemConfig;
 
 pub use detect::{Detected, Found, detect};
 pub use error::SystemError;
+pub use foreign::{Ends, Foreign, Wanted};
 pub use pace::Pace;
 pub use recording::Snapshot;
 pub use shared::{Failure, Seen};
