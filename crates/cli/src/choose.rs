@@ -108,10 +108,10 @@ pub(crate) fn named(context: &Context, name: &str) -> anyhow::Result<Chosen> {
 /// The system of the configuration with this name, else that of the scheduler with this name.
 fn resolve(config: &Config, around: &Surroundings, name: &str) -> Result<Chosen, ClientError> {
     let systems = &config.systems;
-    let config = match (systems.get(name), name.parse::<SchedulerKind>()) {
+    let config = match (systems.get(name), crate::schedulers::kind(name)) {
         (Some(config), _) => config.clone(),
-        (None, Ok(kind)) => SystemConfig::new(kind),
-        (None, Err(_)) => {
+        (None, Some(kind)) => SystemConfig::new(kind),
+        (None, None) => {
             let bare = SCHEDULERS.iter().map(|known| known.kind.as_str());
             let mut names: Vec<&str> = systems.keys().map(String::as_str).collect();
             names.extend(bare.filter(|name| !systems.contains_key(*name)));

@@ -64,7 +64,7 @@ impl Context {
         for skipped in &found.skipped {
             talk(&format!("cluster: {} is not used: {}", skipped.file.display(), skipped.reason));
         }
-        let config = Config::from_files(&found.files)?;
+        let config = Config::from_files_with(&found.files, &crate::schedulers::others())?;
         let given = common.root.clone().or_else(|| get("CLUSTER_ROOT").map(PathBuf::from));
         let root = match given {
             Some(root) => cwd.join(root),

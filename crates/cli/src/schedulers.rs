@@ -1,4 +1,5 @@
-//! The one list of schedulers. A new one is a crate with a `Dialect`, and a line here.
+//! The one list of schedulers. A new one is a crate with a `Dialect`, and a line here, with
+//! `SchedulerKind::Other` and the dialect's own name: configuration, detection and `--system` know it then.
 
 use cluster_core::dialect::Dialect;
 use cluster_options::SchedulerKind;
@@ -27,6 +28,20 @@ pub(crate) const SCHEDULERS: &[Scheduler] = &[
 /// The scheduler of this kind, where it is built in and is one that is spoken to.
 pub(crate) fn scheduler(kind: SchedulerKind) -> Option<&'static Scheduler> {
     SCHEDULERS.iter().find(|scheduler| scheduler.kind == kind)
+}
+
+/// The names of those that the catalogue of options does not know.
+pub(crate) fn others() -> Vec<&'static str> {
+    let other = |known: &Scheduler| match known.kind {
+        SchedulerKind::Other(name) => Some(name),
+        _ => None,
+    };
+    SCHEDULERS.iter().filter_map(other).collect()
+}
+
+/// The scheduler of this name, built in or not.
+pub(crate) fn kind(name: &str) -> Option<SchedulerKind> {
+    SchedulerKind::read(name, &others()).ok()
 }
 
 #[cfg(feature = "sge")]

@@ -76,7 +76,7 @@ impl OptionDef {
 
     /// How this scheduler is told.
     pub fn spelling(&self, scheduler: SchedulerKind) -> &Spelling {
-        &self.spellings[scheduler as usize]
+        scheduler.place().map_or(&Spelling::ByCode, |place| &self.spellings[place])
     }
 
     /// The value for this scheduler.

@@ -20,10 +20,13 @@ pub enum SchedulerKind {
     Local,
     /// A runnable script of everything; starts nothing.
     File,
+    /// One that this crate does not know, by the name that its dialect gives itself: the catalogue has no
+    /// words for it, so its dialect says everything by code.
+    Other(&'static str),
 }
 
 impl SchedulerKind {
-    /// All of them, in the order in which tables show them.
+    /// All that the catalogue knows, in the order in which tables show them.
     pub const ALL: [Self; 6] = [Self::Slurm, Self::Pbs, Self::Torque, Self::Sge, Self::Local, Self::File];
 
     /// The word for it.
@@ -35,7 +38,35 @@ impl SchedulerKind {
             Self::Sge => "sge",
             Self::Local => "local",
             Self::File => "file",
+            Self::Other(name) => name,
         }
+    }
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub(crate) fn place(self) -> Option<usize> {
+        Self::ALL.into_iter().position(|known| known == self)
+    }
+
+    /// Reads the word for one of [`ALL`](Self::ALL) or of `others`.
+    ///
+    /// # Errors
+    /// Names what there is.
+    ///
+    /// ```
+    /// # use cluster_options::SchedulerKind;
+    /// assert_eq!(SchedulerKind::read("acme", &["acme"]), Ok(SchedulerKind::Other("acme")));
+    /// assert!(SchedulerKind::read("acme", &[]).is_err());
+    /// ```
+    pub fn read(text: &str, others: &[&'static str]) -> Result<Self, ParseError> {
+        let all = || Self::ALL.into_iter().chain(others.iter().copied().map(Self::Other));
+        all().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            let names: Vec<_> = all().map(Self::as_str).collect();
+            let expected = match &names[..] {
+                [first @ .., last] => format!("{} or {last}", first.join(", ")),
+                [] => String::new(),
+            };
+            ParseError::new("scheduler", crate::shown::shown(text), expected)
+        })
     }
 }
 
@@ -49,8 +80,6 @@ impl FromStr for SchedulerKind {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            ParseError::new("scheduler", crate::shown::shown(text), "slurm, pbs, torque, sge, local or file")
-        })
+        Self::read(text, &[])
     }
 }

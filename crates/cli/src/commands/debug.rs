@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use cluster_core::dialect::{DialectError, Reading};
 use cluster_core::host::Output;
 use cluster_core::state::ExitStatus;
-use cluster_options::SchedulerKind;
 use cluster_options::config::SystemConfig;
 use serde::Serialize;
 
@@ -62,7 +61,7 @@ struct Understood<'a> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let Command::Parse(args) = &args.command;
-    let known = args.scheduler.parse::<SchedulerKind>().ok().and_then(scheduler);
+    let known = crate::schedulers::kind(&args.scheduler).and_then(scheduler);
     let Some(known) = known else {
         let names = SCHEDULERS.iter().map(|known| known.kind.as_str()).collect::<Vec<_>>().join(", ");
         return Err(usage(format!("{} is no scheduler that is read: there are {names}", args.scheduler)));

@@ -57,13 +57,14 @@ impl Checker<'_> {
 
     fn scheduler(&mut self, path: &[&str], value: &Node) {
         let text = value.as_text().unwrap_or(value.kind());
-        match text.parse::<SchedulerKind>() {
+        match SchedulerKind::read(text, self.others) {
             Ok(kind) if path.contains(&"local") && kind != SchedulerKind::Local => {
                 self.wrong(path, "the system `local` is this machine: its scheduler is `local`".to_owned());
             }
             Ok(_) => {}
             Err(error) => {
-                let near = nearest(text, SchedulerKind::ALL.map(SchedulerKind::as_str));
+                let known = SchedulerKind::ALL.map(SchedulerKind::as_str);
+                let near = nearest(text, known.into_iter().chain(self.others.iter().copied()));
                 self.wrong(path, format!("{error}{}", did_you_mean(&near)));
             }
         }

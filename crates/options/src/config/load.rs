@@ -22,12 +22,23 @@ impl Config {
     /// # Errors
     /// All that is wrong with them, each with its file and, where possible, line and column.
     pub fn from_files<P: AsRef<Path>>(files: &[P]) -> Result<Self, ConfigErrors> {
+        Self::from_files_with(files, &[])
+    }
+
+    /// The same where systems may have these schedulers too, beside those that this crate knows.
+    ///
+    /// # Errors
+    /// As [`from_files`](Self::from_files).
+    pub fn from_files_with<P: AsRef<Path>>(
+        files: &[P],
+        others: &[&'static str],
+    ) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
         let mut documents: Vec<(PathBuf, Document)> = Vec::new();
         for file in files.iter().map(AsRef::as_ref) {
             match read(file) {
                 Ok(document) => {
-                    Checker { file, document: &document, errors: &mut errors }.check();
+                    Checker { file, document: &document, others, errors: &mut errors }.check();
                     documents.push((file.to_owned(), document));
                 }
                 Err(error) => errors.push(error),
@@ -38,9 +49,9 @@ impl Config {
             merged.merge(document.root());
         }
         if errors.is_empty() {
-            check_together(&merged, &documents, &mut errors);
+            check_together(&merged, &documents, others, &mut errors);
         }
-        if errors.is_empty() { Ok(Self::from_checked(&merged)) } else { Err(ConfigErrors(errors)) }
+        if errors.is_empty() { Ok(Self::from_checked(&merged, others)) } else { Err(ConfigErrors(errors)) }
     }
 }
 
@@ -58,6 +69,8 @@ fn read(file: &Path) -> Result<Document, ConfigError> {
 pub(super) struct Checker<'a> {
     file: &'a Path,
     document: &'a Document,
+    /// Schedulers beside those that we know.
+    pub(super) others: &'a [&'static str],
     errors: &'a mut Vec<ConfigError>,
 }
 
@@ -146,7 +159,12 @@ fn is_section(below: &str, key: &str) -> bool {
 }
 
 /// What can be said only of all files together.
-fn check_together(merged: &Node, documents: &[(PathBuf, Document)], errors: &mut Vec<ConfigError>) {
+fn check_together(
+    merged: &Node,
+    documents: &[(PathBuf, Document)],
+    others: &[&'static str],
+    errors: &mut Vec<ConfigError>,
+) {
     let mut wrong = |path: &[&str], message: String| {
         // The last file that says it is the one that counts.
         let said = documents.iter().rev().find(|(_, document)| document.root().get(path).is_some());
@@ -162,7 +180,7 @@ fn check_together(merged: &Node, documents: &[(PathBuf, Document)], errors: &mut
     }
     if let Some(name) = merged.get(&["default_system"]).and_then(Node::as_text)
         // A scheduler that nobody configured is a system of its own name.
-        && name.parse::<SchedulerKind>().is_err()
+        && SchedulerKind::read(name, others).is_err()
         && !systems.is_some_and(|systems| systems.contains_key(name))
     {
         let bare = SchedulerKind::ALL.map(SchedulerKind::as_str);

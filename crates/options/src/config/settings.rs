@@ -76,11 +76,11 @@ pub enum Nesting {
 
 impl Config {
     /// The settings in a tree that was checked. What it lacks comes from the table of keys.
-    pub(crate) fn from_checked(merged: &Node) -> Self {
+    pub(crate) fn from_checked(merged: &Node, others: &[&'static str]) -> Self {
         let leaf = |name: &str| Leaf::new(merged, name);
         let mut systems = IndexMap::new();
         for (name, node) in merged.get(&["systems"]).and_then(Node::as_map).into_iter().flatten() {
-            systems.insert(name.clone(), SystemConfig::from_checked(node));
+            systems.insert(name.clone(), SystemConfig::from_checked(node, others));
         }
         systems.entry("local".to_owned()).or_insert_with(|| SystemConfig::new(SchedulerKind::Local));
         Self {
@@ -114,7 +114,7 @@ impl Config {
 impl Default for Config {
     /// What is in force without any file.
     fn default() -> Self {
-        Self::from_checked(&Node::Null)
+        Self::from_checked(&Node::Null, &[])
     }
 }
 

@@ -142,8 +142,8 @@ impl SystemConfig {
     }
 
     /// The system in a tree that was checked.
-    pub(super) fn from_checked(node: &Node) -> Self {
-        let scheduler = text(node, "scheduler").and_then(|text| text.parse().ok());
+    pub(super) fn from_checked(node: &Node, others: &[&'static str]) -> Self {
+        let scheduler = text(node, "scheduler").and_then(|text| SchedulerKind::read(text, others).ok());
         Self::read(scheduler.unwrap_or(SchedulerKind::Local), node)
     }
 

@@ -8,7 +8,7 @@ use cluster_core::{MemSize, Walltime};
 use cluster_options::config::{
     Config, ConfigErrors, KEYS, Nesting, PARTITION_KEYS, PartitionConfig, SYSTEM_KEYS, SystemConfig,
 };
-use cluster_options::{CoreAmount, MemAmount, SchedulerKind};
+use cluster_options::{Catalogue, CoreAmount, MemAmount, Rendered, SchedulerKind};
 
 /// Loads these texts as files `0.yaml`, `1.yaml` …; errors are shown without the directory.
 fn load(texts: &[&str]) -> Result<Config, String> {
@@ -177,6 +177,19 @@ systems:
     0.yaml:17:29: `commands` does not take `5`: expected commands by name, each with its path
     0.yaml:17:44: `partitions` does not take `5`: expected partitions by name, each with its limits
     "#);
+}
+
+#[test]
+fn a_scheduler_that_the_catalogue_does_not_know_can_be_named_by_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("0.yaml");
+    fs::write(&file, "systems: {x: {scheduler: acme, options: {mem: 1G}}}\ndefault_system: x\n").unwrap();
+    let config = Config::from_files_with(&[&file], &["acme"]).unwrap();
+    let kind = config.systems["x"].scheduler;
+    assert_eq!((kind, kind.as_str()), (SchedulerKind::Other("acme"), "acme"));
+    let (option, value) = Catalogue::builtin().check("mem", "1G").unwrap();
+    assert_eq!(option.render(kind, &value).unwrap(), Rendered::ByCode);
+    assert!(Config::from_files(&[&file]).is_err());
 }
 
 #[test]
