@@ -309,11 +309,12 @@ impl Client {
                 });
             }
         }
-        if is_stuck(row)
+        if (is_stuck(row) || row.uncertain)
             && let Some(index) = here.first()
         {
             let id = JobId { batch, index };
-            let reason = row.reason.clone().into_owned();
+            let reason = if row.reason.is_empty() { &row.raw_state } else { &row.reason };
+            let reason = reason.clone().into_owned();
             let known = self.store()?.job(id)?;
             if let Some(job) = known.filter(|job| job.reason.as_deref() != Some(&reason)) {
                 let reason = Some(reason.clone());
