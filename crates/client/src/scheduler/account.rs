@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cluster_core::dialect::{Row, Tasks};
-use cluster_core::{BatchId, Timestamp};
+use cluster_core::{BatchId, Cause, Timestamp};
 use cluster_jobsdb::{ChunkRow, JobRow, RunRecord};
 
 use crate::client::Client;
@@ -35,7 +35,11 @@ impl Client {
         let mut fresh = Vec::with_capacity(asks.len());
         for ask in asks {
             // It may have been settled while we waited for our turn.
-            if let Some(job) = self.store()?.job(ask.job.id)?.filter(|job| !job.state.is_end()) {
+            if let Some(job) = self
+                .store()?
+                .job(ask.job.id)?
+                .filter(|job| !job.state.is_end() || job.cause == Some(Cause::Lost))
+            {
                 fresh.push(Ask { job, ..ask });
             }
         }

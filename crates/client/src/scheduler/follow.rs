@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use cluster_core::dialect::{Jobs, Row, Whose};
-use cluster_core::{BatchId, JobId, Timestamp};
-use cluster_jobsdb::ChunkRow;
+use cluster_core::{BatchId, Cause, IndexSet, JobId, JobState, Timestamp};
+use cluster_jobsdb::{ChunkRow, JobQuery};
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -37,6 +37,9 @@ pub struct Refreshed {
     /// Whether something in the store changed.
     pub changed: bool,
 }
+
+/// A lost job is looked for so long by whoever refreshes.
+const MAY_COME_BACK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Somebody who waits for some of more submissions than this looks at those alone.
 const MANY: usize = 256;
@@ -138,6 +141,10 @@ impl Client {
                 }
             }
             if live.is_empty() {
+                // Lost is an inference: what comes of such a job after all replaces it.
+                live = self.lost_jobs(chunk)?;
+            }
+            if live.is_empty() {
                 self.close(system, chunk)?;
                 continue;
             }
@@ -158,11 +165,26 @@ impl Client {
     /// Closes those submissions whose batch is over.
     pub(crate) fn close_ended(&mut self, system: &System, chunks: &[ChunkRow]) -> Result<(), ClientError> {
         for chunk in chunks {
-            if !chunk.over && self.batch(chunk.batch)?.is_finished() {
+            if !chunk.over && self.batch(chunk.batch)?.is_finished() && self.lost_jobs(chunk)?.is_empty() {
                 self.close(system, chunk)?;
             }
         }
         Ok(())
+    }
+
+    /// The jobs of a submission that are lost, and not for so long that nothing can come of them.
+    fn lost_jobs(&mut self, chunk: &ChunkRow) -> Result<IndexSet, ClientError> {
+        let states = Some(vec![JobState::Failed]);
+        let query =
+            JobQuery { jobs: Some(chunk.jobs.clone()), states, limit: u32::MAX, ..JobQuery::default() };
+        let now = Timestamp::now();
+        let jobs = self.store()?.jobs(chunk.batch, &query)?;
+        let lost = jobs.iter().filter(|job| {
+            job.cause == Some(Cause::Lost)
+                && job.k == chunk.k
+                && job.ended.is_none_or(|ended| now.since(ended) < MAY_COME_BACK)
+        });
+        Ok(lost.map(|job| job.id.index).collect())
     }
 
     /// A submission whose jobs have all ended: there is nothing to follow, and no log without a word.

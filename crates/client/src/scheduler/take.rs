@@ -86,6 +86,8 @@ impl Client {
                     Some(row) => asks.push(Ask { chunk, job, record, row: Some(row) }),
                     // Without a word of the queue, only records speak.
                     None if told.is_none() => changes.extend(known.begun()),
+                    // Lost already, and still without a word.
+                    None if job.state.is_end() && !record.is_over() => {}
                     None => {
                         if job.missing_since.is_none() && !record.is_over() {
                             gone.insert(job.id.index);
