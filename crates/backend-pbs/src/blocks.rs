@@ -42,12 +42,9 @@ pub(crate) fn read<'o>(command: &str, output: &'o [u8], entries: &mut impl Entri
             _ => (Kind::Node, word),
         };
         if id.contains(&b' ') {
-            entries.broken(DialectError::syntax(
-                command,
-                output,
-                from,
-                "the name of a node, a server or a queue",
-            ));
+            entries.broken(|| {
+                DialectError::syntax(command, output, from, "the name of a node, a server or a queue")
+            });
         } else {
             entries.begin(kind, lexeme::text(Cow::Borrowed(id)));
             (begun, end) = (Some(from), from + length);

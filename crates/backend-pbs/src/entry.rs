@@ -39,7 +39,7 @@ pub(crate) trait Entries<'o> {
     fn end(&mut self, text: &'o [u8]);
 
     /// The entry that began last, or the text before the first, cannot be read.
-    fn broken(&mut self, error: DialectError);
+    fn broken(&mut self, error: impl FnOnce() -> DialectError);
 }
 
 /// `Resource_List.walltime` as group and name.

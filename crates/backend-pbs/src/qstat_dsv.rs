@@ -23,7 +23,8 @@ pub(crate) fn read<'o>(command: &str, output: &'o [u8], delimiter: &[u8], entrie
             .chain([(&b"Name="[..], Kind::Node)])
             .find_map(|(word, kind)| first.strip_prefix(word).map(|id| (kind, id)));
         let Some((kind, id)) = header else {
-            entries.broken(DialectError::syntax(command, output, from, "`Job Id: ` at the begin of a line"));
+            entries
+                .broken(|| DialectError::syntax(command, output, from, "`Job Id: ` at the begin of a line"));
             continue;
         };
         entries.begin(kind, lexeme::text(Cow::Borrowed(id.trim_ascii())));

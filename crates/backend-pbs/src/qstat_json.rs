@@ -17,7 +17,7 @@ pub(crate) fn read<'o>(command: &str, output: &'o [u8], entries: &mut impl Entri
     let mut json = Json::new(output);
     let end = document(command, output, &mut json, entries);
     if let Err(expected) = end {
-        entries.broken(syntax(command, output, expected));
+        entries.broken(|| syntax(command, output, expected));
     }
 }
 
@@ -80,7 +80,7 @@ fn group<'o>(
             Ok(false) => return Ok(()),
             Err(expected) => match next_entry(output, from.max(expected.0)) {
                 Some(next) => {
-                    entries.broken(syntax(command, output, expected));
+                    entries.broken(|| syntax(command, output, expected));
                     json.at = next;
                 }
                 None => return Err(expected),

@@ -48,12 +48,14 @@ pub(crate) fn read<'o>(command: &str, output: &'o [u8], entries: &mut impl Entri
             complained = false;
         } else if begun.is_none() {
             if !complained {
-                entries.broken(DialectError::syntax(
-                    command,
-                    output,
-                    from,
-                    "a line that begins with `Job Id: `, `Server: ` or `Queue: `",
-                ));
+                entries.broken(|| {
+                    DialectError::syntax(
+                        command,
+                        output,
+                        from,
+                        "a line that begins with `Job Id: `, `Server: ` or `Queue: `",
+                    )
+                });
                 complained = true;
             }
             continue;
@@ -71,7 +73,7 @@ pub(crate) fn read<'o>(command: &str, output: &'o [u8], entries: &mut impl Entri
             // A line feed within the value.
             value.value.1 = from + length;
         } else if !complained {
-            entries.broken(DialectError::syntax(command, output, from, "`    name = value`"));
+            entries.broken(|| DialectError::syntax(command, output, from, "`    name = value`"));
             complained = true;
         }
         blank = false;

@@ -19,12 +19,12 @@ pub(crate) fn read<'o>(command: &str, output: &'o [u8], entries: &mut impl Entri
         return;
     }
     if !frame.starts_with(b"<?xml") && !frame.starts_with(b"<Data") {
-        entries.broken(DialectError::syntax(command, output, 0, "XML that begins with <Data>"));
+        entries.broken(|| DialectError::syntax(command, output, 0, "XML that begins with <Data>"));
         return;
     }
     read_frame(command, output, entries);
     if !frame.ends_with(b"</Data>") {
-        entries.broken(DialectError::syntax(command, output, output.len(), "</Data> at the end"));
+        entries.broken(|| DialectError::syntax(command, output, output.len(), "</Data> at the end"));
     }
 }
 
@@ -93,7 +93,7 @@ impl<'o, E: Entries<'o>> Entries<'_> for Owned<'_, 'o, E> {
         self.entries.end(self.piece);
     }
 
-    fn broken(&mut self, error: DialectError) {
+    fn broken(&mut self, error: impl FnOnce() -> DialectError) {
         self.entries.broken(error);
     }
 }
@@ -121,7 +121,7 @@ fn read_from<'o>(
             Ok(event) => event,
             Err(error) => {
                 let place = offset.saturating_add(before).min(output.len());
-                entries.broken(DialectError::syntax(command, output, place, format!("XML ({error})")));
+                entries.broken(|| DialectError::syntax(command, output, place, format!("XML ({error})")));
                 return Err(place);
             }
         };
@@ -138,7 +138,7 @@ fn read_from<'o>(
                 }
                 if path.len() > DEEP {
                     let place = offset.saturating_add(before);
-                    entries.broken(DialectError::syntax(command, output, place, "less deeply nested XML"));
+                    entries.broken(|| DialectError::syntax(command, output, place, "less deeply nested XML"));
                     return Err(place);
                 }
             }
@@ -167,7 +167,8 @@ fn read_from<'o>(
                         entries.end(text.get(from..to).unwrap_or_default().as_bytes());
                     } else {
                         let place = offset.saturating_add(from);
-                        entries.broken(DialectError::syntax(command, output, place, "a job with a Job_Id"));
+                        entries
+                            .broken(|| DialectError::syntax(command, output, place, "a job with a Job_Id"));
                     }
                     (job, begun) = (None, false);
                     continue;
@@ -186,7 +187,8 @@ fn read_from<'o>(
             Event::Eof => {
                 if let Some((from, _)) = job {
                     let place = offset.saturating_add(from);
-                    entries.broken(DialectError::syntax(command, output, place, "a whole job, up to </Job>"));
+                    entries
+                        .broken(|| DialectError::syntax(command, output, place, "a whole job, up to </Job>"));
                 }
                 return Ok(());
             }

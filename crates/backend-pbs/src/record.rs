@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use cluster_core::dialect::{DialectError, Jobs, Row, Tasks};
+use cluster_core::dialect::{DialectError, Jobs, RangeBudget, Row, Tasks};
 use cluster_core::{Cause, ExitStatus, JobState, Tag, Timestamp};
 
 use crate::entry::{Entries, Kind};
@@ -21,6 +21,7 @@ pub(crate) struct JobEntries<'o> {
     output: &'o [u8],
     current: Option<Record<'o>>,
     jobs: Jobs<'o>,
+    ranges: RangeBudget,
 }
 
 /// What is kept of the entry that is being read.
@@ -64,7 +65,15 @@ impl<'o> JobEntries<'o> {
     pub(crate) fn new(flavour: Flavour, history: bool, command: &str, output: &'o [u8]) -> Self {
         // A job takes more than 1,000 bytes in most forms.
         let jobs = Jobs { rows: Vec::with_capacity(output.len() / 1_024), ..Jobs::default() };
-        Self { flavour, history, command: command.to_owned(), output, current: None, jobs }
+        Self {
+            flavour,
+            history,
+            command: command.to_owned(),
+            output,
+            current: None,
+            jobs,
+            ranges: RangeBudget::default(),
+        }
     }
 
     pub(crate) fn finish(self) -> Jobs<'o> {
@@ -136,30 +145,24 @@ impl<'o> Entries<'o> for JobEntries<'o> {
 
     fn end(&mut self, text: &'o [u8]) {
         let Some(record) = self.current.take() else { return };
-        let error =
-            |expected: &str| DialectError::syntax(&self.command, self.output, self.at(text), expected);
-        if record.broken {
-            let error = error(
-                "each attribute once: a value with a line feed looks like one, ask with `-w` (Torque: `-x`)",
-            );
-            self.jobs.errors.push(error);
-            return;
-        }
-        match record.row(self.flavour, self.history) {
-            Some(mut row) => {
+        let expected = if record.broken {
+            "each attribute once: a value with a line feed looks like one, ask with `-w` (Torque: `-x`)"
+        } else {
+            let row = record.row(self.flavour, self.history).filter(|row| self.ranges.admits(&row.tasks));
+            if let Some(mut row) = row {
                 row.text = lexeme::valid_prefix(text);
                 self.jobs.rows.push(row);
+                return;
             }
-            None => {
-                let error = error("a job with an id like `12.server` or `12[3].server`, and a `job_state`");
-                self.jobs.errors.push(error);
-            }
-        }
+            "a job with an id like `12.server` or `12[3].server`, and a `job_state`"
+        };
+        let at = self.at(text);
+        self.jobs.error(|| DialectError::syntax(&self.command, self.output, at, expected));
     }
 
-    fn broken(&mut self, error: DialectError) {
+    fn broken(&mut self, error: impl FnOnce() -> DialectError) {
         self.current = None;
-        self.jobs.errors.push(error);
+        self.jobs.error(error);
     }
 }
 

@@ -163,9 +163,9 @@ impl<'o> Entries<'o> for SiteEntries {
         }
     }
 
-    fn broken(&mut self, error: DialectError) {
+    fn broken(&mut self, error: impl FnOnce() -> DialectError) {
         self.current = None;
-        self.error.get_or_insert(error);
+        self.error.get_or_insert_with(error);
     }
 }
 

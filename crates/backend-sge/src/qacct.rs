@@ -72,13 +72,13 @@ fn blocks<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Jobs<'t> {
             }
             match block.row(text, mem) {
                 Ok(row) => place(&mut jobs, &mut places, row),
-                Err((at, expected)) => jobs.errors.push(call.syntax(text.as_bytes(), at, expected)),
+                Err((at, expected)) => jobs.error(|| call.syntax(text.as_bytes(), at, expected)),
             }
         } else if is_sum(line) {
             // The sums are to the end of the text.
             break;
         } else if !line.trim().is_empty() {
-            jobs.errors.push(call.syntax(text.as_bytes(), at, "a line of equals signs before a record"));
+            jobs.error(|| call.syntax(text.as_bytes(), at, "a line of equals signs before a record"));
             while lines.next_if(|(_, line)| !is_rule(line) && !is_sum(line)).is_some() {}
         }
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use cluster_core::MemSize;
-use cluster_core::dialect::{DialectError, Jobs, Partition, Reading, Row, Site};
+use cluster_core::dialect::{DialectError, Jobs, Partition, Reading, Row, Site, Tasks};
 use cluster_core::host::{Invocation, Output};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -184,8 +184,9 @@ fn close<'t>(call: &Call<'_>, text: &str, jobs: &mut Jobs<'t>, job: Option<Job<'
     let Some(job) = job.filter(|job| !job.slave) else { return };
     let state = letters(job.state);
     let numbered = lexeme::number::<u64>(&job.number).and_then(|_| qstat_xml::tasks(&job.number, job.task));
-    let Some((id, tasks)) = numbered else {
-        jobs.errors.push(call.syntax(text.as_bytes(), job.at, "the number of a job, and of a task"));
+    // What a host runs is one task.
+    let Some((id, tasks)) = numbered.filter(|(_, tasks)| !matches!(tasks, Tasks::Some(_))) else {
+        jobs.error(|| call.syntax(text.as_bytes(), job.at, "the number of a job, and of a task"));
         return;
     };
     let row = Row {

@@ -19,7 +19,7 @@ pub(crate) fn read<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Res
     let mut block: Option<Block<'t>> = None;
     let mut close = |block: Option<Block<'t>>| match block.map(|block| block.row(text, mem)) {
         Some(Ok(row)) => jobs.rows.push(row),
-        Some(Err(at)) => jobs.errors.push(call.syntax(text.as_bytes(), at, "a block with a job_number")),
+        Some(Err(at)) => jobs.error(|| call.syntax(text.as_bytes(), at, "a block with a job_number")),
         None => {}
     };
     let mut at = 0;

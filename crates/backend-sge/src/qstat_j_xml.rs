@@ -56,7 +56,7 @@ pub(crate) fn read<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Res
     for job in &document.jobs {
         match job.row(text, mem, &document.said) {
             Ok(row) => jobs.rows.push(row),
-            Err(at) => jobs.errors.push(call.syntax(text.as_bytes(), at, "an element with a JB_job_number")),
+            Err(at) => jobs.error(|| call.syntax(text.as_bytes(), at, "an element with a JB_job_number")),
         }
     }
     Ok(jobs)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use cluster_core::dialect::{DialectError, Jobs, Row, Tasks};
+use cluster_core::dialect::{DialectError, Jobs, RangeBudget, Row, Tasks};
 use cluster_core::{JobState, MemSize};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -24,6 +24,7 @@ pub(crate) fn read<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Res
     let mut content = 0;
     let mut field = Field::Other;
     let mut seen_root = false;
+    let mut ranges = RangeBudget::default();
     loop {
         let before = position(&reader);
         match reader.read_event() {
@@ -42,9 +43,12 @@ pub(crate) fn read<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Res
                     if open.depth == depth {
                         open.end = position(&reader);
                         match job.take().map(|job| job.row(text, queue)) {
-                            Some(Ok(Some(row))) => jobs.rows.push(row),
+                            Some(Ok(Some(row))) if ranges.admits(&row.tasks) => jobs.rows.push(row),
+                            Some(Ok(Some(_))) => {
+                                jobs.error(|| call.syntax(text.as_bytes(), before, "fewer tasks in all"));
+                            }
                             Some(Err((at, expected))) => {
-                                jobs.errors.push(call.syntax(text.as_bytes(), at, expected));
+                                jobs.error(|| call.syntax(text.as_bytes(), at, expected));
                             }
                             Some(Ok(None)) | None => {}
                         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-use cluster_core::dialect::{DialectError, Jobs, Reading, Row};
+use cluster_core::dialect::{DialectError, Jobs, RangeBudget, Reading, Row};
 use cluster_core::host::{Invocation, Output};
 use cluster_core::{Cause, ExitStatus, JobState, RemoteId, Timestamp};
 
@@ -227,7 +227,8 @@ fn field(name: &str) -> Field {
 
 /// The rows of a table, each with what its steps tell.
 pub(crate) fn jobs<'o>(table: &Table<Field>, text: &'o [u8]) -> Jobs<'o> {
-    let mut fold = Fold { rows: Vec::with_capacity(crate::table::lines(text)), steps: Steps::default() };
+    let rows = Vec::with_capacity(crate::table::lines(text));
+    let mut fold = Fold { rows, steps: Steps::default(), ranges: RangeBudget::default() };
     let errors = table.read(text, |fields, record| {
         let mut draft = Draft::new(record);
         for (i, (column, value)) in table.columns.iter().zip(fields).enumerate() {
@@ -243,6 +244,7 @@ pub(crate) fn jobs<'o>(table: &Table<Field>, text: &'o [u8]) -> Jobs<'o> {
 struct Fold<'o> {
     rows: Vec<Row<'o>>,
     steps: Steps,
+    ranges: RangeBudget,
 }
 
 #[derive(Default)]
@@ -261,7 +263,8 @@ impl<'o> Fold<'o> {
         };
         let Some(job) = step else {
             self.settle();
-            self.rows.push(draft.finish(Source::Accounting).ok_or(0usize)?);
+            let row = draft.finish(Source::Accounting).filter(|row| self.ranges.admits(&row.tasks));
+            self.rows.push(row.ok_or(0usize)?);
             return Ok(());
         };
         // The step of a job that was not asked for has no row to go to.

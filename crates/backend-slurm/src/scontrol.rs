@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
-use cluster_core::dialect::{DialectError, Jobs, Partition, Reading, Row, Site};
+use cluster_core::dialect::{DialectError, Jobs, Partition, RangeBudget, Reading, Row, Site};
 use cluster_core::host::{Invocation, Output};
 use cluster_core::{JobState, MemSize};
 
 use crate::command_line::{CommandLine, Known};
 use crate::row::{Draft, Field};
 use crate::state::Source;
-use crate::table::{MAX_ERRORS, line_end};
+use crate::table::line_end;
 use crate::{environment, lexeme, refusal, sinfo};
 
 const OPTIONS: &[Known] = &[
@@ -209,18 +209,13 @@ fn nodes(text: &[u8]) -> Site {
 /// asked from squeue and sacct.
 fn jobs(text: &[u8]) -> Jobs<'_> {
     let mut jobs = Jobs::default();
+    let mut ranges = RangeBudget::default();
     for (at, record) in records(text, b"JobId=") {
-        match job(record) {
+        match job(record).filter(|row| ranges.admits(&row.tasks)) {
             Some(row) => jobs.rows.push(row),
-            None if jobs.errors.len() < MAX_ERRORS => {
-                jobs.errors.push(DialectError::syntax(
-                    "scontrol show job",
-                    text,
-                    at,
-                    "a job with its id, user and state",
-                ));
-            }
-            None => {}
+            None => jobs.error(|| {
+                DialectError::syntax("scontrol show job", text, at, "a job with its id, user and state")
+            }),
         }
     }
     jobs

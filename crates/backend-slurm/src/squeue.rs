@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use cluster_core::dialect::{DialectError, Jobs, Reading, Row, Whose};
+use cluster_core::dialect::{DialectError, Jobs, RangeBudget, Reading, Row, Whose};
 use cluster_core::host::{Invocation, Output};
 
 use crate::command_line::{CommandLine, Known};
@@ -103,12 +103,14 @@ pub(crate) fn read<'o>(argv: &[OsString], output: &'o Output) -> Result<Reading<
 /// The rows of a table.
 pub(crate) fn jobs<'o>(table: &Table<Field>, text: &'o [u8]) -> Jobs<'o> {
     let mut rows: Vec<Row<'o>> = Vec::with_capacity(crate::table::lines(text));
+    let mut ranges = RangeBudget::default();
     let errors = table.read(text, |fields, record| {
         let mut draft = Draft::new(record);
         for (i, (column, value)) in table.columns.iter().zip(fields).enumerate() {
             draft.set(column.field, value).ok_or(i)?;
         }
-        rows.push(draft.finish(Source::Controller).ok_or(0usize)?);
+        let row = draft.finish(Source::Controller).filter(|row| ranges.admits(&row.tasks));
+        rows.push(row.ok_or(0usize)?);
         Ok(())
     });
     Jobs { rows, errors }

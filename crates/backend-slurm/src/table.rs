@@ -5,7 +5,7 @@
 //! texts made longer; it is taken where that works in one way alone. Else it becomes an error, and the next
 //! line is tried: one bad record costs itself.
 
-use cluster_core::dialect::DialectError;
+use cluster_core::dialect::{DialectError, Jobs};
 
 /// What a column may hold.
 pub(crate) trait Shape: Copy {
@@ -37,9 +37,6 @@ pub(crate) struct Table<F> {
     /// Whether the first line names the columns.
     pub(crate) header: bool,
 }
-
-/// Errors beyond these are not kept: an answer of another format has one a line.
-pub(crate) const MAX_ERRORS: usize = 1_000;
 /// Lines that one record may have.
 const MAX_LINES: usize = 16;
 /// Bytes of a record that is tried again.
@@ -85,14 +82,14 @@ impl<F: Shape> Table<F> {
                 Err(wrong) => wrong,
             };
             // An answer of another format is not tried again line by line.
-            if errors.len() < MAX_ERRORS
+            if errors.len() < Jobs::MAX_ERRORS
                 && let Some(end) = self.cut_again(text, at, &mut fields)
                 && take(&fields, &text[at..end]).is_ok()
             {
                 at = end + 1;
                 continue;
             }
-            if errors.len() < MAX_ERRORS {
+            if errors.len() < Jobs::MAX_ERRORS {
                 let expected = self.columns.get(column).map_or("a record", |column| column.field.expected());
                 errors.push(lines.error(self.command, at.max(wrong), at, expected));
             }

@@ -14,8 +14,6 @@ mod schedulers;
 mod signals;
 mod sources;
 mod spec_args;
-mod system_defaults;
-mod what_args;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -235,7 +235,7 @@ impl FromStr for IndexSet {
             if step == 1 {
                 ranges.push((start, last + 1));
             } else {
-                if ((last - start) / step) as usize > MAX_RANGES {
+                if ranges.len() + ((last - start) / step) as usize > MAX_RANGES {
                     return Err(wrong(part));
                 }
                 ranges.extend((start..=last).step_by(step as usize).map(|i| (i, i + 1)));
@@ -305,6 +305,13 @@ mod tests {
         fn any_text_is_a_set_or_an_error(text in "[0-9,:-]{0,12}") {
             let _ = text.parse::<IndexSet>();
         }
+    }
+
+    #[test]
+    fn many_parts_together_are_as_bounded_as_one() {
+        let half = "0-9999999:2";
+        assert_eq!(half.parse::<IndexSet>().unwrap().len(), 5_000_000);
+        assert!([half; 3].join(",").parse::<IndexSet>().is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod value;
 use std::borrow::Cow;
 
 use cluster_core::MemSize;
-use cluster_core::dialect::{DialectError, Jobs, Partition, Reading, Row, Site, Tasks};
+use cluster_core::dialect::{DialectError, Jobs, Partition, RangeBudget, Reading, Row, Site, Tasks};
 use cluster_core::host::Output;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -52,8 +52,9 @@ fn answer<'t, J: Deserialize<'t>>(
 ) -> Result<Answer<'t, J>, DialectError> {
     let answer: Answer<'t, J> = serde_json::from_str(text).map_err(|error| DialectError::Syntax {
         command: command.to_owned(),
-        line: error.line(),
-        column: error.column(),
+        line: error.line().max(1),
+        // An end right after a line feed is at column 0 to the library.
+        column: error.column().max(1),
         expected: error.to_string(),
         found: at(text.as_bytes(), error.line(), error.column()),
     })?;
@@ -127,11 +128,11 @@ fn owned(row: Row<'_>) -> Row<'static> {
 fn rows<'t, J>(command: &str, list: Option<Vec<J>>, row: fn(J) -> Option<Row<'t>>) -> Jobs<'t> {
     let list = list.unwrap_or_default();
     let mut jobs = Jobs { rows: Vec::with_capacity(list.len()), errors: Vec::new() };
+    let mut ranges = RangeBudget::default();
     for (i, job) in list.into_iter().enumerate() {
-        match row(job) {
+        match row(job).filter(|row| ranges.admits(&row.tasks)) {
             Some(row) => jobs.rows.push(row),
-            None if jobs.errors.len() < crate::table::MAX_ERRORS => jobs.errors.push(no_id(command, i)),
-            None => {}
+            None => jobs.error(|| no_id(command, i)),
         }
     }
     jobs

@@ -131,15 +131,13 @@ impl Client {
         batches: &[BatchId],
         limit: Duration,
     ) -> Result<Vec<(JobId, String)>, ClientError> {
-        // One that is held with a reason has an error that somebody must clear.
-        let states = Some(vec![JobState::Suspended, JobState::Unknown, JobState::Held]);
+        let states = Some(vec![JobState::Suspended, JobState::Unknown]);
         let now = Timestamp::now();
         let mut found = Vec::new();
         for &batch in batches {
             let query = JobQuery { states: states.clone(), limit: 1_000, ..JobQuery::default() };
             for job in self.store()?.jobs(batch, &query)? {
-                let stays = job.state != JobState::Held || job.reason.is_some();
-                if stays && now.since(job.changed) >= limit {
+                if now.since(job.changed) >= limit {
                     found.push((job.id, job.reason.unwrap_or_else(|| job.state.to_string())));
                 }
             }

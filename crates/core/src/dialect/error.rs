@@ -38,9 +38,9 @@ pub enum DialectError {
     Syntax {
         /// The command whose output it is.
         command: String,
-        /// From 1.
+        /// From 1; 0 where only the record is known, by its number in `command`.
         line: usize,
-        /// From 1, in bytes.
+        /// From 1, in bytes; 0 as with the line.
         column: usize,
         /// What was expected there.
         expected: String,
@@ -122,8 +122,8 @@ impl DialectError {
         let offset = offset.min(text.len());
         let before = &text[..offset];
         let begin = before.iter().rposition(|&b| b == b'\n').map_or(0, |lf| lf + 1);
-        let rest = &text[offset..];
-        let end = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len()).min(60);
+        let rest = &text[offset..text.len().min(offset + 60)];
+        let end = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
         Self::Syntax {
             command: command.into(),
             line: 1 + before.iter().filter(|&&b| b == b'\n').count(),

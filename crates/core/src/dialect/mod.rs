@@ -17,7 +17,7 @@ pub use request::{
     Control, ControlTarget, Directives, RemoteDependency, ScriptFacts, ScriptRequest, SubmitRequest, Whose,
     job_name,
 };
-pub use row::{HostCores, Jobs, Row, Tasks};
+pub use row::{HostCores, Jobs, RangeBudget, Row, Tasks};
 pub use site::{Partition, Site};
 
 use std::path::{Path, PathBuf};

@@ -21,6 +21,47 @@ pub struct Jobs<'o> {
     pub errors: Vec<DialectError>,
 }
 
+impl Jobs<'_> {
+    /// The most errors that are kept: what has more is another format, and nobody reads them all.
+    pub const MAX_ERRORS: usize = 1_000;
+
+    /// Keeps an error, unless there are [`Jobs::MAX_ERRORS`]; only those that are kept are made.
+    pub fn error(&mut self, error: impl FnOnce() -> DialectError) {
+        if self.errors.len() < Self::MAX_ERRORS {
+            self.errors.push(error());
+        }
+    }
+}
+
+/// Counts the ranges of elements in the rows of one answer: `1_[0-4000000:2]` is 16 bytes of an output and
+/// 16 MB of memory, and a damaged output may hold many of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RangeBudget(usize);
+
+impl RangeBudget {
+    /// The most ranges in all rows of an answer; no scheduler has so many elements.
+    pub const MAX: usize = 10_000_000;
+
+    /// Whether a row of these elements may be taken in, too.
+    ///
+    /// ```
+    /// use cluster_core::dialect::{RangeBudget, Tasks};
+    /// let mut budget = RangeBudget::default();
+    /// let half = Tasks::Some("0-9999999:2".parse().unwrap());
+    /// assert_eq!([(); 3].map(|()| budget.admits(&half)), [true, true, false]);
+    /// assert!(budget.admits(&Tasks::One(7)));
+    /// ```
+    pub fn admits(&mut self, tasks: &Tasks) -> bool {
+        let Tasks::Some(set) = tasks else { return true };
+        let sum = self.0.saturating_add(set.ranges().len());
+        if sum > Self::MAX {
+            return false;
+        }
+        self.0 = sum;
+        true
+    }
+}
+
 /// Which elements of an array a row is about; the numbers are the scheduler's task numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

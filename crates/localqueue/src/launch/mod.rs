@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use cluster_core::life::{Evidence, Observation, Rank, Seen};
 use cluster_core::{Cause, ExitStatus, Timestamp};
 
-use crate::cgroup::Group;
 use crate::control::Control;
 use crate::event::{Ended, Event, StreamPlace, Usage};
 use crate::pins::Pins;
@@ -35,8 +34,6 @@ pub struct Job<'a> {
     pub(crate) slots: u32,
     pub(crate) started: Timestamp,
     pub(crate) began: Instant,
-    /// The control group that its processes are to be in.
-    pub(crate) group: Option<Arc<Group>>,
 }
 
 /// What belongs to a slot's thread.
@@ -77,9 +74,7 @@ impl Launch for Processes {
             Err(error) => return job.never_ran(&format!("its files cannot be read: {error}")),
         };
         let settings = source.settings();
-        // A process is only moved once it runs: what has a limit starts where it holds.
-        let limited = job.group.as_ref().is_some_and(|group| group.is_limited());
-        let may = settings.direct && !settings.durable && job.slot.own_fs && !limited;
+        let may = settings.direct && !settings.durable && job.slot.own_fs;
         let fast = settings.always_bare || (may && live.is_fast(job.slots));
         // What the slot's thread starts is bound as it is.
         let bound = if settings.pin { job.pins.bind(job.start.need.cores) } else { None };
@@ -151,10 +146,6 @@ impl Job<'_> {
     }
 
     pub(crate) fn note_process(&self, by: StartedBy, pid: u32) {
-        // job.sh goes there by itself, before it starts anything.
-        if let Some(group) = self.group.as_ref().filter(|_| by == StartedBy::Bare) {
-            group.take(pid);
-        }
         if let Some(table) = self.table {
             let mut entry = self.entry(by, pid);
             entry.boot_after = entry.boot_before;

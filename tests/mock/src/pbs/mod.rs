@@ -8,7 +8,6 @@ pub(crate) mod getopt;
 pub(crate) mod id;
 mod json;
 pub(crate) mod launch;
-mod nodes;
 pub(crate) mod options;
 mod qstat;
 pub(crate) mod qsub;
@@ -81,7 +80,7 @@ impl FrontEnd for OpenPbs {
             "qsub" => qsub::run(call),
             "qstat" => qstat::run(call),
             "qselect" => qstat::select(call),
-            "pbsnodes" => nodes::pbsnodes(call),
+            "pbsnodes" => servers::pbsnodes(call),
             "qmgr" => servers::qmgr(call),
             _ => control::run(call),
         }

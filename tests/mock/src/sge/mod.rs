@@ -9,7 +9,6 @@ mod options;
 mod qacct;
 mod qstat;
 mod qsub;
-mod resources;
 mod state;
 mod tasks;
 mod xml;
