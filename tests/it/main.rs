@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod bad_input;
+mod cgroup;
 mod control;
 mod docs;
 mod fault_host;

@@ -14,6 +14,8 @@ mod schedulers;
 mod signals;
 mod sources;
 mod spec_args;
+mod system_defaults;
+mod what_args;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,26 +1,23 @@
 //! The options of every submitting command, and the spec they make.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use cluster_client::system::System;
-use cluster_client::{ClientError, Stage, SubmitOptions};
+use cluster_client::{Stage, SubmitOptions};
 use cluster_core::job_script::travels;
 use cluster_core::{
     ByteString, Command, Dependency, ForeignDependency, JobSpec, MemSize, OutputMode, Resources, Walltime,
 };
-use cluster_localqueue::capacity::Amount;
 use cluster_options::config::Nesting;
-use cluster_options::{CoreAmount, EnvExport, MemAmount, Value};
-use indexmap::IndexMap;
+use cluster_options::{CoreAmount, EnvExport, MemAmount};
 
 use crate::commands::hand_over::{How, Target, target};
 use crate::context::Context;
 use crate::exit::usage;
 use crate::output::talk;
+use crate::system_defaults::{Defaults, node_of};
 
 /// What a job is, besides its command.
 #[derive(Debug, Clone, ClapArgs)]
@@ -379,6 +376,12 @@ impl SpecArgs {
     }
 }
 
+impl SpecArgs {
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict
+    }
+}
+
 /// Whether a variable describes the job that we are in, or is set by a scheduler for each job.
 fn belongs_to_a_job(name: &[u8], patterns: &[&str]) -> bool {
     const SET_FOR_JOBS: &[&str] = &[
@@ -395,213 +398,9 @@ fn belongs_to_a_job(name: &[u8], patterns: &[&str]) -> bool {
     SET_FOR_JOBS.iter().any(|set| set.as_bytes() == name) || patterns.iter().any(matches)
 }
 
-/// The options that the configuration of a system gives every job there.
-struct Defaults<'a> {
-    options: Option<&'a IndexMap<String, Value>>,
-}
-
-impl<'a> Defaults<'a> {
-    fn of(target: &'a Target) -> Self {
-        Self { options: target.system().map(|system| &system.config().options) }
-    }
-
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.options?.get(name)
-    }
-
-    fn number(&self, name: &str) -> Option<u32> {
-        self.get(name)?.to_string().parse().ok()
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        self.get(name).map(ToString::to_string)
-    }
-
-    fn cores(&self) -> Option<CoreAmount> {
-        self.get("cores")?.to_string().parse().ok()
-    }
-
-    fn mem(&self) -> Option<MemAmount> {
-        match self.get("mem")? {
-            Value::Memory(amount) => Some(*amount),
-            _ => None,
-        }
-    }
-
-    fn time(&self) -> Option<Walltime> {
-        match self.get("time")? {
-            Value::Time(time) => Some(*time),
-            _ => None,
-        }
-    }
-}
-
-/// A node of a system, for what is asked for relative to it.
-fn node_of(system: &System, partition: Option<&str>) -> anyhow::Result<Amount> {
-    let site = system.site(Duration::from_secs(3600)).map_err(ClientError::System)?;
-    let found = site.partitions.iter().find(|one| match partition {
-        Some(name) => one.name == name,
-        None => one.is_default,
-    });
-    let known = found.and_then(|one| Some((one.cores_per_node?, one.mem_per_node)));
-    let Some((cores, mem)) = known else {
-        return Err(usage(format!(
-            "{} does not say how large its nodes are: give numbers, or `partitions` in the configuration",
-            system.name()
-        )));
-    };
-    Ok(Amount { cores, mem_mb: mem.map_or(u64::MAX, MemSize::as_mb) })
-}
-
 fn umask() -> u32 {
     // It can only be read by setting it.
     let mask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(mask);
     mask.as_raw_mode() & 0o777
-}
-
-/// What stands after the options: a script with its words, or, after `--`, a command.
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct WhatArgs {
-    /// Text of a script, instead of a file
-    #[arg(long, value_name = "TEXT", conflicts_with = "sh")]
-    script: Option<OsString>,
-    /// Text for `sh -c`
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) sh: Option<OsString>,
-    /// A script file (- for standard input) and its words; or -- and a command
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE|-- COMMAND")]
-    words: Vec<OsString>,
-}
-
-/// A command, ready for a spec; `first` names it.
-pub(crate) struct What {
-    pub(crate) command: Command,
-    pub(crate) first: OsString,
-}
-
-impl WhatArgs {
-    /// What is to be run. A script's text is copied into the stage.
-    pub(crate) fn resolve(&self, context: &Context, stage: &Stage, strict: bool) -> anyhow::Result<What> {
-        let words = &self.words;
-        if let Some(text) = &self.sh {
-            return Ok(shell(text, words));
-        }
-        if let Some(text) = &self.script {
-            return stage_script(stage, OsStr::new("script"), text.as_bytes(), words, strict);
-        }
-        let Some(first) = words.first() else {
-            return Err(usage("there is no command: give one after --, a script file, --script or --sh"));
-        };
-        if after_dashes(words.len()) {
-            let path = context.cwd.join(first);
-            if words.len() == 1 && first.as_bytes().contains(&b' ') && !path.exists() {
-                let text = first.to_string_lossy();
-                return Err(usage(format!(
-                    "{text:?} is one word with blanks, and no file: for shell text use --sh {text:?}"
-                )));
-            }
-            let argv = words.iter().cloned().map(ByteString::from).collect();
-            return Ok(What { command: Command::Argv(argv), first: first.clone() });
-        }
-        if first.len() > 1 && first.as_bytes().starts_with(b"-") {
-            return Err(unknown_option(first));
-        }
-        if first == "-" {
-            let mut text = Vec::new();
-            std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut text)?;
-            return stage_script(stage, OsStr::new("stdin"), &text, &words[1..], strict);
-        }
-        let path = context.cwd.join(first);
-        if !path.is_file() {
-            let line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-            return Err(usage(format!(
-                "there is no script file {}: for a command write -- before it: -- {line}",
-                first.to_string_lossy()
-            )));
-        }
-        let text = std::fs::read(&path)
-            .map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
-        stage_script(stage, path.file_name().unwrap_or(first), &text, &words[1..], strict)
-    }
-
-    /// Whether the words are a command (the script is not what uses standard input then).
-    pub(crate) fn reads_stdin(&self) -> bool {
-        self.words.first().is_some_and(|word| word == "-") && !after_dashes(self.words.len())
-    }
-}
-
-/// A word in a script's place that is no file and looks like an option.
-fn unknown_option(word: &OsStr) -> anyhow::Error {
-    let name = word.to_string_lossy();
-    let bare = name.trim_start_matches('-').split('=').next().unwrap_or_default();
-    let catalogue = cluster_options::Catalogue::builtin();
-    let near: Vec<_> = catalogue.nearest(bare).iter().map(|near| format!("--{near}")).collect();
-    let near = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
-    usage(format!("there is no option {name}{near}; for a command write -- before it"))
-}
-
-impl SpecArgs {
-    pub(crate) fn is_strict(&self) -> bool {
-        self.strict
-    }
-}
-
-/// Shell text as a command, the words after it its positional parameters.
-fn shell(text: &OsStr, words: &[OsString]) -> What {
-    let head = ["sh".into(), "-c".into(), ByteString::from(text.to_owned()), "sh".into()];
-    let argv = head.into_iter().chain(words.iter().cloned().map(ByteString::from)).collect();
-    let first = text.as_bytes().split(u8::is_ascii_whitespace).find(|word| !word.is_empty()).unwrap_or(b"sh");
-    What { command: Command::Argv(argv), first: OsStr::from_bytes(first).to_owned() }
-}
-
-fn stage_script(
-    stage: &Stage,
-    name: &OsStr,
-    text: &[u8],
-    args: &[OsString],
-    strict: bool,
-) -> anyhow::Result<What> {
-    if let Some(directive) = first_directive(text) {
-        let message = format!(
-            "the directives of {} are not read yet (the first is {directive:?})",
-            name.to_string_lossy()
-        );
-        if strict {
-            return Err(usage(format!("{message}: give them as options (--strict)")));
-        }
-        talk(&format!("cluster: {message}"));
-    }
-    let name = ByteString::from(name.to_owned());
-    stage.script(&name, text)?;
-    let interpreter = interpreter(text);
-    let args = args.iter().cloned().map(ByteString::from).collect();
-    Ok(What { first: name.clone().into(), command: Command::Script { name, interpreter, args } })
-}
-
-/// What the `#!` line says, as the kernel reads it: a program and at most one word.
-fn interpreter(text: &[u8]) -> Vec<ByteString> {
-    let line = text.split(|&b| b == b'\n').next().unwrap_or_default();
-    let Some(rest) = line.strip_prefix(b"#!") else { return vec!["/bin/sh".into()] };
-    let rest = rest.trim_ascii();
-    let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-    let (program, word) = rest.split_at(end);
-    let words = [program, word.trim_ascii()];
-    words.iter().filter(|word| !word.is_empty()).map(|word| ByteString(word.to_vec())).collect()
-}
-
-/// The first line at the head of a script that is an option for some scheduler.
-fn first_directive(text: &[u8]) -> Option<String> {
-    text.split(|&b| b == b'\n')
-        .take_while(|line| line.trim_ascii().is_empty() || line.starts_with(b"#"))
-        .find(|line| {
-            [&b"#CLUSTER"[..], b"#SBATCH", b"#PBS", b"#$ "].iter().any(|start| line.starts_with(start))
-        })
-        .map(|line| String::from_utf8_lossy(line).into_owned())
-}
-
-/// Whether the last `count` words of our command line came after `--`.
-pub(crate) fn after_dashes(count: usize) -> bool {
-    let words: Vec<_> = std::env::args_os().collect();
-    words.len().checked_sub(count + 1).is_some_and(|before| words[before] == "--")
 }

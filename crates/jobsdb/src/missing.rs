@@ -12,7 +12,7 @@ use crate::statements::statements;
 
 statements! {
     SET_MISSING = concat!(
-        "UPDATE job SET missing_since = ?3 WHERE batch = ?1 AND state < 7 AND missing_since IS NULL \
+        "UPDATE job SET missing_since = ?3 WHERE batch = ?1 AND +state < 7 AND missing_since IS NULL \
          AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
     CLEAR_MISSING = concat!(

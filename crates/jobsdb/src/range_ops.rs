@@ -119,7 +119,7 @@ statements! {
     SET_ROWS_LIVE = concat!(
         "UPDATE job SET state = ?3, cause = ?4, cause_arg = ?5, reason = ?6, changed = iif(state = ?3, changed, ?7), \
             ended = iif(?3 >= 7, ?7, NULL) \
-         WHERE batch = ?1 AND state < 7 AND ?8 >> state & 1 AND (state <> ?3 OR reason IS NOT ?6) AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
+         WHERE batch = ?1 AND +state < 7 AND ?8 >> state & 1 AND (state <> ?3 OR reason IS NOT ?6) AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
     SET_REST =
         "UPDATE batch SET changed = iif(state = ?2, changed, ?6), state = ?2, cause = ?3, cause_arg = ?4, reason = ?5 \
@@ -127,14 +127,14 @@ statements! {
     PRIORITY_LIVE =
         "UPDATE job SET priority = ?3 WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1 AND priority <> ?3";
     PRIORITY_ROWS_LIVE = concat!(
-        "UPDATE job SET priority = ?3 WHERE batch = ?1 AND state < 7 AND ?4 >> state & 1 AND priority <> ?3 \
+        "UPDATE job SET priority = ?3 WHERE batch = ?1 AND +state < 7 AND ?4 >> state & 1 AND priority <> ?3 \
          AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
     PRIORITY_REST = "UPDATE batch SET priority = ?2 WHERE id = ?1";
     CANCEL_LIVE =
         "UPDATE job SET cancel_requested = ?2 WHERE batch = ?1 AND state < 7 AND cancel_requested IS NULL";
     CANCEL_ROWS_LIVE = concat!(
-        "UPDATE job SET cancel_requested = ?3 WHERE batch = ?1 AND state < 7 AND cancel_requested IS NULL \
+        "UPDATE job SET cancel_requested = ?3 WHERE batch = ?1 AND +state < 7 AND cancel_requested IS NULL \
          AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
     CANCEL_REST = "UPDATE batch SET cancel_requested = ?2 WHERE id = ?1";

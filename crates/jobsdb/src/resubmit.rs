@@ -19,7 +19,7 @@ statements! {
     NEXT_K = "SELECT max(k) + 1 FROM submission WHERE batch = ?1";
     // created (0) was never sent; of the others only ends can be submitted again.
     NOT_ENDED = concat!(
-        "SELECT count(*), min(idx) FROM job WHERE batch = ?1 AND state < 7 AND state > 0 \
+        "SELECT count(*), min(idx) FROM job WHERE batch = ?1 AND +state < 7 AND state > 0 \
          AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
     COUNT_ROWS = concat!(

@@ -1,6 +1,7 @@
 //! The cores of this machine as a scheduler: an embeddable pool, and the runner that outlives the terminal.
 
 pub mod capacity;
+mod cgroup;
 mod control;
 pub mod engine;
 pub mod event;

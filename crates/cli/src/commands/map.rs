@@ -15,7 +15,8 @@ use crate::exit::{Exit, usage};
 use crate::output::talk;
 use crate::signals::Signals;
 use crate::sources::{SourceArgs, split_lists};
-use crate::spec_args::{SpecArgs, after_dashes};
+use crate::spec_args::SpecArgs;
+use crate::what_args::after_dashes;
 
 /// The options of `map`.
 #[derive(Debug, clap::Args)]

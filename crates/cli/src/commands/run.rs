@@ -20,7 +20,8 @@ use crate::context::Context;
 use crate::exit::{Exit, code, is_broken_pipe};
 use crate::output::talk;
 use crate::signals::Signals;
-use crate::spec_args::{SpecArgs, WhatArgs};
+use crate::spec_args::SpecArgs;
+use crate::what_args::WhatArgs;
 
 /// The options of `run`.
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,8 @@ use crate::commands::hand_over::{Handed, hand_over};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output;
-use crate::spec_args::{SpecArgs, WhatArgs};
+use crate::spec_args::SpecArgs;
+use crate::what_args::WhatArgs;
 
 /// The options of `submit`.
 #[derive(Debug, clap::Args)]

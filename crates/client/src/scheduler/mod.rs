@@ -4,6 +4,7 @@
 //! snapshot that all processes share, and takes what it says, and what the jobs' own records say, into the
 //! store. An outcome comes from a record or from the accounting, never from absence.
 
+mod account;
 mod conclude;
 mod control;
 mod depend;
@@ -18,6 +19,7 @@ mod record;
 mod send;
 mod settle;
 mod submit;
+mod take;
 mod tick;
 
 pub use follow::{Refresh, Refreshed};

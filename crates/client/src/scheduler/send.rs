@@ -86,16 +86,20 @@ pub(crate) fn send(
     if handed.follows {
         let chunks = store.chunks(batch)?;
         let before = chunks.iter().find(|one| one.k + 1 == k);
-        let Some((id, array)) = before.and_then(|one| Some((one.remote.clone()?, one.array))) else {
-            return Ok(Sending::Later(format!("follows the submission before it of batch {batch}")));
-        };
-        handed.after.push(RemoteDependency {
-            kind: cluster_core::DependencyKind::AfterAny,
-            id,
-            array,
-            elementwise: false,
-            gated: false,
-        });
+        match before.map(|one| (one.remote.clone(), one.array, one.over)) {
+            Some((Some(id), array, _)) => handed.after.push(RemoteDependency {
+                kind: cluster_core::DependencyKind::AfterAny,
+                id,
+                array,
+                elementwise: false,
+                gated: false,
+            }),
+            // It was refused: there is nothing to follow.
+            Some((None, _, true)) | None => {}
+            Some((None, _, false)) => {
+                return Ok(Sending::Later(format!("follows the submission before it of batch {batch}")));
+            }
+        }
     }
     let script = layout.script(batch, k);
     let log = log(layout, chunk);

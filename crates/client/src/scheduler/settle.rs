@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::scheduler::depend::Resolved;
 use crate::scheduler::follow::Refreshed;
 use crate::scheduler::lock::SendLock;
-use crate::scheduler::send::{HandedOver, Sending, send};
+use crate::scheduler::send::{DOUBT, HandedOver, Sending, send};
 use crate::system::System;
 
 impl Client {
@@ -40,7 +40,8 @@ impl Client {
             report.changed = true;
             return Ok(());
         }
-        if handed.later && chunk.tried.is_none() {
+        if chunk.tried.is_none() {
+            // Nothing of it has got through: what it waits for may have come to its end meanwhile.
             match &plan.resolved {
                 Resolved::Later(_) => return Ok(()),
                 Resolved::Never(why) => {
@@ -51,9 +52,9 @@ impl Client {
                     return Ok(());
                 }
                 // What is left to wait for is on this system by now: the scheduler and the gate see to it.
-                Resolved::Ready(waits) => {
-                    let handed = HandedOver { after: waits.remote.clone(), later: false, ..handed };
-                    chunk.depends = handed.to_text();
+                Resolved::Ready(_) => {
+                    let after = plan.dependencies(&chunk.jobs);
+                    chunk.depends = HandedOver { after, later: false, ..handed }.to_text();
                 }
             }
         }
@@ -84,12 +85,20 @@ impl Client {
     }
 
     /// The lock of a batch, whose files may not have got their name yet.
-    fn claim(&self, chunk: &ChunkRow) -> Result<Option<SendLock>, ClientError> {
+    fn claim(&mut self, chunk: &ChunkRow) -> Result<Option<SendLock>, ClientError> {
         let (dir, stage) = (self.layout().batch(chunk.batch), first_stage(self.layout(), chunk));
         let dir = if dir.is_dir() { dir } else { stage };
         match SendLock::take(&dir) {
             Ok(lock) => Ok(lock),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // Between the record and the files there is an instant, but no more.
+                if chunk.tried.is_none() && Timestamp::now().since(chunk.created) > DOUBT {
+                    let why = "its files are gone: submit it anew";
+                    let now = Timestamp::now();
+                    self.store()?.mark_refused(chunk.batch, chunk.k, Cause::SubmitRefused, why, now)?;
+                }
+                Ok(None)
+            }
             Err(error) => Err(ClientError::file("lock", dir, error)),
         }
     }

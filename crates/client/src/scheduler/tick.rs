@@ -131,13 +131,15 @@ impl Client {
         batches: &[BatchId],
         limit: Duration,
     ) -> Result<Vec<(JobId, String)>, ClientError> {
-        let states = Some(vec![JobState::Suspended, JobState::Unknown]);
+        // One that is held with a reason has an error that somebody must clear.
+        let states = Some(vec![JobState::Suspended, JobState::Unknown, JobState::Held]);
         let now = Timestamp::now();
         let mut found = Vec::new();
         for &batch in batches {
             let query = JobQuery { states: states.clone(), limit: 1_000, ..JobQuery::default() };
             for job in self.store()?.jobs(batch, &query)? {
-                if now.since(job.changed) >= limit {
+                let stays = job.state != JobState::Held || job.reason.is_some();
+                if stays && now.since(job.changed) >= limit {
                     found.push((job.id, job.reason.unwrap_or_else(|| job.state.to_string())));
                 }
             }

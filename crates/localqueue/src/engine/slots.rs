@@ -98,6 +98,7 @@ impl Shared {
                 slots,
                 started: since,
                 began: Instant::now(),
+                group: None,
             };
             let finished = self.launch.run(&mut job);
             // First the record, then what follows from it.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use cluster_core::life::{Evidence, Observation, Rank, Seen};
 use cluster_core::{Cause, ExitStatus, Timestamp};
 
+use crate::cgroup::Group;
 use crate::control::Control;
 use crate::event::{Ended, Event, StreamPlace, Usage};
 use crate::pins::Pins;
@@ -34,6 +35,8 @@ pub struct Job<'a> {
     pub(crate) slots: u32,
     pub(crate) started: Timestamp,
     pub(crate) began: Instant,
+    /// The control group that its processes are to be in.
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 /// What belongs to a slot's thread.
@@ -74,7 +77,9 @@ impl Launch for Processes {
             Err(error) => return job.never_ran(&format!("its files cannot be read: {error}")),
         };
         let settings = source.settings();
-        let may = settings.direct && !settings.durable && job.slot.own_fs;
+        // A process is only moved once it runs: what has a limit starts where it holds.
+        let limited = job.group.as_ref().is_some_and(|group| group.is_limited());
+        let may = settings.direct && !settings.durable && job.slot.own_fs && !limited;
         let fast = settings.always_bare || (may && live.is_fast(job.slots));
         // What the slot's thread starts is bound as it is.
         let bound = if settings.pin { job.pins.bind(job.start.need.cores) } else { None };
@@ -146,6 +151,10 @@ impl Job<'_> {
     }
 
     pub(crate) fn note_process(&self, by: StartedBy, pid: u32) {
+        // job.sh goes there by itself, before it starts anything.
+        if let Some(group) = self.group.as_ref().filter(|_| by == StartedBy::Bare) {
+            group.take(pid);
+        }
         if let Some(table) = self.table {
             let mut entry = self.entry(by, pid);
             entry.boot_after = entry.boot_before;

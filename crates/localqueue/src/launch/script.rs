@@ -106,7 +106,12 @@ fn absorb(live: &Live, settings: &Settings, path: &Path) -> StreamPlace {
 #[allow(clippy::disallowed_methods)] // Jobs are what this crate starts.
 fn start(job: &mut Job<'_>, settings: &Settings) -> io::Result<Pid> {
     let log = open_log(&sched_log(settings))?;
-    let child = Command::new("/bin/sh")
+    let mut command = Command::new("/bin/sh");
+    if let Some(group) = &job.group {
+        // The kernel may take milliseconds for a move: the shell waits for its own before it starts anything.
+        command.args(["-c", "echo $$ > \"$0\"; exec /bin/sh \"$@\""]).arg(group.processes());
+    }
+    let child = command
         .arg(settings.dir.join(format!("job.{}.sh", settings.k)))
         .arg(job.start.index.to_string())
         .arg(job.start.run.to_string())

@@ -111,12 +111,20 @@ impl Runner {
             held: status.waiting.held,
             draining: status.draining,
             lives_by: self.lives_by.clone(),
-            not_enforced: vec![
-                "memory: a job that uses more than it asked for is not stopped".to_owned(),
-                "processes that leave a job's group by setsid are not ended with it".to_owned(),
-            ],
+            not_enforced: self.not_enforced(),
             roots,
         }
+    }
+
+    fn not_enforced(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if !self.groups.as_ref().is_some_and(|groups| groups.limits_memory()) {
+            missing.push("memory: a job that uses more than it asked for is not stopped".to_owned());
+        }
+        if self.groups.is_none() {
+            missing.push("processes that leave a job's group by setsid are not ended with it".to_owned());
+        }
+        missing
     }
 
     fn set_capacity(&self, cores: Option<u32>, mem_mb: Option<u64>) -> Result<(), Refusal> {

@@ -21,6 +21,7 @@ use super::protocol::{Refusal, RefusalKind};
 use super::root::{LISTING, News, Opening, RunnerRoot};
 use super::store::RootOpener;
 use crate::capacity::Amount;
+use crate::cgroup::{Contained, Delegated};
 use crate::engine::Engine;
 use crate::launch::Launch;
 use crate::machine::Identity;
@@ -92,6 +93,8 @@ pub(super) struct Runner {
     pub(super) ending: AtomicBool,
     end: Notify,
     watch: Option<super::watch_dirs::Watch>,
+    /// The control groups of jobs, where there are any.
+    pub(super) groups: Option<Arc<Delegated>>,
 }
 
 /// Runs until it is stopped or has nothing to do. Writes `ready` to `word` once clients may connect,
@@ -121,7 +124,12 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())
         .unwrap_or_default();
-    let engine = Engine::new(limited(settings.limit, limits), settings.launch, Some(table), first_slot);
+    let groups = Delegated::of_this_process().map(Arc::new);
+    let launch = match &groups {
+        Some(groups) => Box::new(Contained { inner: settings.launch, groups: groups.clone() }),
+        None => settings.launch,
+    };
+    let engine = Engine::new(limited(settings.limit, limits), launch, Some(table), first_slot);
     let (news, _) = broadcast::channel(1024);
     let mut started: HashMap<u64, Vec<Entry>> = HashMap::new();
     let mut reserved: HashMap<u64, Amount> = HashMap::new();
@@ -158,6 +166,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         ending: AtomicBool::new(false),
         end: Notify::new(),
         watch: super::watch_dirs::Watch::new(),
+        groups,
     });
     runtime.block_on(async {
         let listener = bind(&place).map_err(failed("the socket"))?;

@@ -8,6 +8,7 @@ pub(crate) mod getopt;
 pub(crate) mod id;
 mod json;
 pub(crate) mod launch;
+mod nodes;
 pub(crate) mod options;
 mod qstat;
 pub(crate) mod qsub;
@@ -80,7 +81,7 @@ impl FrontEnd for OpenPbs {
             "qsub" => qsub::run(call),
             "qstat" => qstat::run(call),
             "qselect" => qstat::select(call),
-            "pbsnodes" => servers::pbsnodes(call),
+            "pbsnodes" => nodes::pbsnodes(call),
             "qmgr" => servers::qmgr(call),
             _ => control::run(call),
         }

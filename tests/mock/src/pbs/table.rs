@@ -205,3 +205,62 @@ pub(crate) fn queue_limits(server: &str, rows: &[QueueRow]) -> String {
     out.push_str(&format!("{:47}----- -----\n{:47}{running:>5} {waiting:>5}\n", "", ""));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: &str, name: &str, state: char) -> Row {
+        Row {
+            id: id.into(),
+            name: name.into(),
+            user: "pbsuser".into(),
+            used: "0".into(),
+            state,
+            queue: "workq".into(),
+            nodes: 1,
+            tasks: 1,
+            limit: Some(3600),
+            ..Row::default()
+        }
+    }
+
+    fn assert_recorded(made: &str, recorded: &str) {
+        for line in made.lines() {
+            assert!(recorded.lines().any(|other| other == line), "not recorded: {line:?}");
+        }
+    }
+
+    #[test]
+    fn tables_look_as_recorded() {
+        let select = Row {
+            used: "00:00:00".into(),
+            session: Some(8769),
+            tasks: 2,
+            memory: Some("500mb".into()),
+            limit: Some(300),
+            elapsed: Some(4),
+            ..row("2.pbshost", "sel", 'R')
+        };
+        let rows = [select, row("7.pbshost", "held", 'H')];
+        assert_recorded(&plain(&rows), include_str!("recorded/qstat-plain-odd.out"));
+        let wide = Alternate { wide: true, ..Alternate::default() };
+        assert_recorded(&alternate("pbshost", &rows, wide), include_str!("recorded/qstat-a-wide.out"));
+        assert_eq!(cut("survives_restart_too", 16), "survives_restar*");
+        assert_eq!(plain(&[]), "");
+    }
+
+    #[test]
+    fn queue_limits_look_as_recorded() {
+        let queue =
+            |name: &str| QueueRow { name: name.into(), enabled: true, started: true, ..QueueRow::default() };
+        let rows = [
+            QueueRow { running: 11, queued: 1, held: 1, waiting: 1, ..queue("workq") },
+            QueueRow { memory: Some("4gb".into()), walltime: Some("00:10:00".into()), ..queue("shortq") },
+            QueueRow { queued: 1, started: false, ..queue("holdq") },
+            QueueRow { enabled: false, ..queue("closedq") },
+            queue("gpuq"),
+        ];
+        assert_eq!(queue_limits("pbshost", &rows), include_str!("recorded/qstat-q.out"));
+    }
+}

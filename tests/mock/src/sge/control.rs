@@ -344,7 +344,7 @@ fn change(call: &mut Call<'_>, words: &[String]) -> i32 {
                 "qalter" => {
                     for (resource, value) in &options.resources {
                         if resource == "h_rt" {
-                            job.limit = super::qsub::time(value);
+                            job.limit = super::resources::time(value);
                             job.attrs.insert("h_rt".into(), job.limit.unwrap_or(0).to_string());
                         }
                     }

@@ -9,6 +9,7 @@ mod options;
 mod qacct;
 mod qstat;
 mod qsub;
+mod resources;
 mod state;
 mod tasks;
 mod xml;

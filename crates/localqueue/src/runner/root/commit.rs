@@ -13,9 +13,12 @@ use crate::event::{Ended, Event, StreamPlace};
 use crate::queue::Happened;
 use crate::runner::store::StoreFailure;
 
-/// Facts are committed at the latest after this time while they keep coming. The journal has them at once;
-/// each commit waits for the disk, and on ext4 everybody who makes files waits with it.
+/// Facts are committed at the latest after this time while they keep coming, where the disk is quick.
 const LONGEST_GROUP: Duration = Duration::from_millis(150);
+/// The journal has facts at once; each commit waits for the disk, and on ext4 everybody who makes files waits
+/// with it. So commits take no more than this part of the time, and never come later than the second.
+const PART_OF_TIME: u32 = 20;
+const LATEST_GROUP: Duration = Duration::from_millis(600);
 /// Each fact of a group puts the next commit off by this much: a single one is committed at once.
 const PER_EVENT: Duration = Duration::from_millis(10);
 /// A full disk is tried again after this time, then after twice as long, up to the last.
@@ -38,7 +41,9 @@ impl Thread {
             }
             (std::mem::take(&mut feed.events), feed.failed.take())
         };
+        let began = Instant::now();
         let result = if events.is_empty() { Ok(()) } else { self.feed_store(&events) };
+        let took = began.elapsed();
         let result = result.and_then(|()| self.do_pending());
         if let Err(failure) = result {
             // Back to the front: the order of a job's facts is kept.
@@ -62,7 +67,8 @@ impl Thread {
             }
         }
         self.last_commit = Instant::now();
-        self.wait = LONGEST_GROUP.min(PER_EVENT * events.len() as u32);
+        let longest = (took * PART_OF_TIME).clamp(LONGEST_GROUP, LATEST_GROUP);
+        self.wait = longest.min(PER_EVENT * events.len() as u32);
         match failed {
             Some(why) => self.trouble(why),
             None if self.retry.is_some() => {

@@ -1,0 +1,137 @@
+//! The accounting is asked for jobs that left the queue without a good end.
+
+use std::collections::HashMap;
+
+use cluster_core::dialect::{Row, Tasks};
+use cluster_core::{BatchId, Cause, Timestamp};
+use cluster_jobsdb::{ChunkRow, JobRow, RunRecord};
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::scheduler::conclude::{Ask, Known, conclude, lost};
+use crate::scheduler::follow::Refreshed;
+use crate::scheduler::positions::position_of;
+use crate::system::{Snapshot, System, SystemError};
+
+impl Client {
+    /// Asks the accounting, in as few calls as can be, for jobs that left the queue without a good end.
+    pub(crate) fn ask_accounting(
+        &mut self,
+        system: &System,
+        chunks: &[ChunkRow],
+        mut asks: Vec<Ask<'_>>,
+        report: &mut Refreshed,
+    ) -> Result<(), ClientError> {
+        if asks.is_empty() {
+            return Ok(());
+        }
+        // One process asks for a batch at a time; the others find its answer in the store.
+        let mut locks = HashMap::new();
+        for ask in &asks {
+            let batch = ask.chunk.batch;
+            locks.entry(batch).or_insert_with(|| self.lock(batch));
+        }
+        asks.retain(|ask| matches!(locks.get(&ask.chunk.batch), Some(Some(_))));
+        let mut fresh = Vec::with_capacity(asks.len());
+        for ask in asks {
+            // It may have been settled while we waited for our turn.
+            if let Some(job) = self
+                .store()?
+                .job(ask.job.id)?
+                .filter(|job| !job.state.is_end() || job.cause == Some(Cause::Lost))
+            {
+                fresh.push(Ask { job, ..ask });
+            }
+        }
+        let asks = fresh;
+        if asks.is_empty() {
+            return Ok(());
+        }
+        let answers = self.account(system, chunks, &asks);
+        let answered = match &answers {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::info!("system {}: {error}", system.name());
+                false
+            }
+        };
+        let answers = answers.unwrap_or_default();
+        let first_task = system.dialect().capabilities().first_task;
+        let mut ends: HashMap<(String, Option<u32>), (Row<'_>, Timestamp)> = HashMap::new();
+        for answer in &answers {
+            let jobs = answer.jobs(system).map_err(ClientError::System)?;
+            for row in jobs.rows.into_iter().filter(|row| row.state.is_end()) {
+                let task = match row.tasks {
+                    Tasks::One(task) => Some(task),
+                    Tasks::Single => None,
+                    _ => continue,
+                };
+                // The last record of a job is that of its last run.
+                ends.insert((row.job.clone().into_owned(), task), (row, answer.began));
+            }
+        }
+        let layout = self.layout().clone();
+        let (mut changes, mut records) = (Vec::new(), Vec::new());
+        for Ask { chunk, job, record, row } in &asks {
+            let task = chunk.array.then(|| position_of(&chunk.jobs, job.id.index));
+            let task = task.flatten().map(|position| position + first_task);
+            let remote = chunk.remote.as_ref().map(|id| id.0.clone()).unwrap_or_default();
+            let end = ends.get(&(remote, task));
+            let known = Known { system, chunk, layout: &layout, job, record };
+            let change = match end {
+                Some((row, _)) => conclude(&known, Some(row)),
+                None if row.is_some() => conclude(&known, *row),
+                None => known.without_accounting(answered),
+            };
+            if let (Some((row, at)), Some(change)) = (end, &change)
+                && !row.text.is_empty()
+            {
+                records.push(RunRecord {
+                    job: job.id,
+                    run: change.run,
+                    source: "accounting".to_owned(),
+                    at: *at,
+                    text: row.text.as_bytes().to_vec(),
+                });
+            }
+            let change = change.or_else(|| lost(&known, self.scheduling().lost_after));
+            changes.extend(change);
+        }
+        report.changed |= !changes.is_empty();
+        self.store()?.apply(&changes)?;
+        self.store()?.set_records(&records)?;
+        Ok(())
+    }
+
+    /// The accounting of these jobs: elements one by one where they are few, else their arrays.
+    fn account(
+        &self,
+        system: &System,
+        chunks: &[ChunkRow],
+        asks: &[Ask<'_>],
+    ) -> Result<Vec<Snapshot>, SystemError> {
+        const ELEMENTS: usize = 20;
+        let mut by_chunk: HashMap<(BatchId, u32), Vec<&JobRow>> = HashMap::new();
+        for ask in asks {
+            by_chunk.entry((ask.chunk.batch, ask.chunk.k)).or_default().push(&ask.job);
+        }
+        let mut ids = Vec::new();
+        let mut since = Timestamp::now();
+        for chunk in chunks {
+            let Some(jobs) = by_chunk.get(&(chunk.batch, chunk.k)) else { continue };
+            let Some(remote) = &chunk.remote else { continue };
+            since = since.min(chunk.created);
+            if !chunk.array || jobs.len() > ELEMENTS {
+                ids.push(remote.clone());
+                continue;
+            }
+            for job in jobs {
+                let position = position_of(&chunk.jobs, job.id.index);
+                ids.extend(position.map(|position| system.dialect().element(remote, position)));
+            }
+        }
+        // A clock that differs by minutes must not hide a job.
+        let since = Timestamp(since.0.saturating_sub(3_600_000_000));
+        system.accounting(&ids, since)
+    }
+}
