@@ -109,6 +109,8 @@ fn runner_killed_while_a_job_runs_adopts_it() {
     let held = world.submit(["--hold", "--", "true"]);
     said.hear();
     said.hear();
+    // That it runs is told to the store a moment after its start.
+    world.wait_state(&alone, "running");
     let pid = world.job(&alone)["pid"].clone();
     world.kill_runner();
     world.cluster(["local", "start"]).good();

@@ -1,6 +1,6 @@
 //! Faults that were found by reading, each with the sequence that showed it.
 
-use cluster_tests::{World, binary, is_alive, wait_for};
+use cluster_tests::{World, binary, is_alive, skipped, wait_for};
 
 #[test]
 fn a_job_that_was_waited_for_can_be_read() {
@@ -26,11 +26,19 @@ fn two_waits_of_one_job_lend_its_core_once() {
 fn one_that_writes_for_ever_does_not_keep_the_slot() {
     let world = World::new();
     let pid = world.path("pid");
+    // Until it has left the group it would be killed with it.
+    let gone = world.fifo("gone");
     let text = format!(
-        "[ $CLUSTER_JOB_INDEX -lt 30 ] || setsid -f sh -c 'echo $$ > {}; exec yes' ; echo mine",
-        pid.display()
+        "[ $CLUSTER_JOB_INDEX -lt 30 ] || {{ setsid -f sh -c 'echo $$ > {}; echo > {}; exec yes'; {}; echo $PPID; }}",
+        pid.display(),
+        gone.path().display(),
+        gone.wait_text(),
     );
     world.cluster(["map", "--quiet", "--range", "1-31", "--no-append", "--sh", &text]).good();
+    let parent = world.cluster(["logs", "1.30"]).good().out();
+    if parent.lines().find_map(|line| line.parse().ok()) != world.runner() {
+        return skipped("a late writer of a bare job", "jobs take so long now that none was started bare");
+    }
     // Its pipe was closed, so it has ended by itself.
     wait_for("the late writer has ended", || {
         let text = std::fs::read_to_string(&pid).unwrap_or_default();
