@@ -51,7 +51,7 @@ fn retry_over_several_chunks() {
         Site::wished(&cluster_tests::Wish { system: "max_array_size: 10".to_owned(), ..Default::default() });
     let ran = site.path("ran");
     let text = format!(
-        "echo {{}} >> '{ran}'; [ $(({{}} % 8)) != 0 ] || [ \"$(grep -cx {{}} '{ran}')\" = 2 ]",
+        "i={{}}; echo $i >> '{ran}'; [ $((i % 8)) != 0 ] || [ \"$(grep -cx $i '{ran}')\" = 2 ]",
         ran = ran.display()
     );
     let batch = site.map(["--range", "0-24", "--sh", &text]);

@@ -128,6 +128,7 @@ fn cancelling_twice_and_what_has_ended_harms_nothing() {
     let over = site.submit(["--", "true"]);
     site.cluster(["wait", &over]).good();
     site.cluster(["cancel", &held, &over]).good();
+    site.cluster(["wait", &held]).code(1);
     site.cluster(["cancel", &held, &over]).good();
     assert_eq!(site.state(&over), "succeeded");
     assert_eq!(site.state(&held), "failed cancelled");

@@ -12,7 +12,10 @@ fn each_kind_on_jobs_that_have_ended() {
     site.cluster(["wait", &good, &bad]).code(1);
     let calls = site.counted(site.kind().submit());
     let outcome = |dependency: &str| {
-        let batch = site.submit(["--depends", dependency, "--", "true"]);
+        // One that can never be met is said at once.
+        let submitted = site.cluster(["submit", "--depends", dependency, "--", "true"]);
+        assert!([0, 1].contains(&submitted.code), "{submitted:?}");
+        let batch = submitted.out().trim().to_owned();
         let _ = site.cluster(["wait", &batch]);
         site.state(&batch)
     };
@@ -87,6 +90,7 @@ fn a_chain_falls_as_a_whole_and_nothing_hangs() {
         assert_eq!(site.state(batch), NEVER);
     }
     assert!(!mark.exists());
+    site.cluster(["wait", &parent]).code(1);
     assert_eq!(site.state(&parent), "failed exit 3");
 }
 
@@ -109,6 +113,7 @@ fn an_array_with_one_failure_satisfies_nobody() {
     site.cluster(["wait", &ok]).code(1);
     assert_eq!(site.state(&ok), NEVER);
     assert!(!mark.exists());
+    site.cluster(["wait", &array]).code(1);
     assert_eq!(site.count(&array, "succeeded"), 3);
 }
 
@@ -128,6 +133,7 @@ fn a_parent_that_is_deleted_while_queued_satisfies_nobody() {
     site.cluster(["wait", &any]).good();
     site.cluster(["wait", &ok]).code(1);
     assert_eq!(site.state(&ok), NEVER);
+    site.cluster(["wait", &parent]).code(1);
     assert_eq!(site.state(&parent), "failed cancelled");
     assert!(!mark.exists());
 }

@@ -114,20 +114,23 @@ fn the_schedulers_own_variables_are_there() {
 #[test]
 fn a_submission_from_inside_a_job_is_as_from_outside() {
     let site = Site::new();
-    let enclosing = [
-        ("SLURM_JOB_ID", "99"),
-        ("SLURM_JOBID", "99"),
-        ("SLURM_NTASKS", "7"),
-        ("SLURM_CPUS_PER_TASK", "3"),
-        ("SLURM_ARRAY_TASK_ID", "5"),
-        ("SLURM_MEM_PER_CPU", "77"),
-        ("PBS_JOBID", "99.elsewhere"),
-        ("PBS_ARRAY_INDEX", "5"),
-        ("PBS_ARRAYID", "5"),
-        ("JOB_ID", "99"),
-        ("SGE_TASK_ID", "5"),
-        ("NSLOTS", "7"),
-    ];
+    let enclosing: &[(&str, &str)] = match site.kind() {
+        Kind::Slurm => &[
+            ("SLURM_JOB_ID", "99"),
+            ("SLURM_JOBID", "99"),
+            ("SLURM_NTASKS", "7"),
+            ("SLURM_CPUS_PER_TASK", "3"),
+            ("SLURM_ARRAY_TASK_ID", "5"),
+            ("SLURM_MEM_PER_CPU", "77"),
+        ],
+        Kind::Pbs | Kind::Torque => &[
+            ("PBS_JOBID", "99.elsewhere"),
+            ("PBS_ARRAY_INDEX", "5"),
+            ("PBS_ARRAYID", "5"),
+            ("PBS_O_HOME", "/no"),
+        ],
+        Kind::Sge => &[("JOB_ID", "99"), ("SGE_TASK_ID", "5"), ("NSLOTS", "7")],
+    };
     let text = "echo ${SLURM_NTASKS-none} ${SLURM_CPUS_PER_TASK-none} ${SLURM_ARRAY_TASK_ID-none} \
         ${SLURM_MEM_PER_CPU-none} ${PBS_ARRAY_INDEX-none} ${PBS_ARRAYID-none} ${SGE_TASK_ID-none} ${NSLOTS-none}";
     let outside = site.cluster(["run", "--quiet", "--", "sh", "-c", text]).good().out();

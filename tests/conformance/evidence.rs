@@ -50,7 +50,7 @@ fn a_lost_job_that_comes_back_is_found() {
 fn the_own_record_is_enough_when_the_scheduler_forgets_at_once() {
     let Some(site) = Site::mock_only("a scheduler that forgets at once") else { return };
     site.fault("faults.forget_ended", true);
-    let batch = site.map(["--range", "0-9", "--sh", "exit $(({} % 3))"]);
+    let batch = site.map(["--range", "0-9", "--sh", "i={}; exit $((i % 3))"]);
     site.cluster(["wait", &batch]).code(1);
     assert_eq!((site.count(&batch, "succeeded"), site.count(&batch, "failed")), (4, 6));
     assert_eq!(site.state(&format!("{batch}.5")), "failed exit 2");

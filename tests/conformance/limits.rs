@@ -22,6 +22,16 @@ fn taking() -> Option<Site> {
     Some(site)
 }
 
+/// What was refused is over, and in no queue. A real one has other tests' jobs in it.
+fn nothing_waits(site: &Site) {
+    for batch in site.cluster(["ls", "--json", "--all"]).good().json_lines() {
+        assert_eq!(batch["finished"], true, "{batch}");
+    }
+    if !site.is_real() {
+        assert_eq!(site.cluster(["queue", "--ids"]).good().out(), "");
+    }
+}
+
 #[test]
 fn the_time_limit_ends_a_job() {
     let site = Site::new();
@@ -65,11 +75,7 @@ fn an_unknown_partition_is_refused() {
     let refused = site.cluster(["submit", "--partition", "no-such-place", "--", "true"]).code(6);
     let refused = refused.says(["no-such-place"]);
     assert!(!refused.err().contains("panicked"));
-    // It is kept as what it was, and nobody waits for it for ever.
-    let listed = site.cluster(["ls", "--json", "--all"]).good().json_lines();
-    for batch in &listed {
-        assert_eq!(batch["finished"], true, "{batch}");
-    }
+    nothing_waits(&site);
 }
 
 #[test]
@@ -77,14 +83,14 @@ fn a_time_that_is_too_long_is_refused() {
     let Some(site) = refusing() else { return };
     let (partition, time) = site.kind().too_long();
     site.cluster(["submit", "--partition", partition, "--time", time, "--", "true"]).code(6);
-    assert_eq!(site.cluster(["queue", "--ids"]).good().out(), "");
+    nothing_waits(&site);
 }
 
 #[test]
 fn a_job_that_is_too_large_is_refused() {
     let Some(site) = refusing() else { return };
     site.cluster(["submit", "--cores", "5000", "--", "true"]).code(6);
-    assert_eq!(site.cluster(["queue", "--ids"]).good().out(), "");
+    nothing_waits(&site);
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn the_directory_is_ours_or_the_one_named() {
 fn a_script_comes_with_its_words() {
     let site = Site::new();
     site.file("job.sh", "#!/bin/sh\nprintf '%s|' \"$#\" \"$@\"\n");
-    let batch = site.submit(["job.sh", "--", "a b", "", "-n"]);
+    let batch = site.submit(["job.sh", "a b", "", "-n"]);
     site.cluster(["wait", &batch]).good();
     site.cluster(["logs", &batch]).good().prints("3|a b||-n|");
 }
