@@ -52,9 +52,7 @@ fn hanging_while_submitting() {
     let outage = site.hangs();
     let submit = site.start(["submit", "--sh", &marking(&site)]);
     wait_for("it is tried", || calls.count() > 0);
-    wait_for("the command is killed", || {
-        !cluster_tests::has_process_with(&format!("{}\0", site.path("mock").display())) || site.is_real()
-    });
+    wait_for("the command is killed", || !site.runs_command(site.kind().submit()));
     outage.mended();
     let outcome = submit.end();
     assert!([0, 3, 7].contains(&outcome.code), "{outcome:?}");

@@ -20,6 +20,7 @@ use crate::wait::{wait_for, wait_some};
 pub struct World {
     dir: TempDir,
     variables: Vec<(OsString, OsString)>,
+    removed: Vec<&'static str>,
     _guard: Guard,
 }
 
@@ -39,7 +40,7 @@ impl World {
     pub fn with_config(yaml: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("cluster-it-").tempdir().unwrap();
         let guard = Guard::new(dir.path());
-        let world = Self { dir, variables: Vec::new(), _guard: guard };
+        let world = Self { dir, variables: Vec::new(), removed: Vec::new(), _guard: guard };
         for part in ["home", "config/cluster", "data", "state", "cache", "work"] {
             fs::create_dir_all(world.path(part)).unwrap();
         }
@@ -50,6 +51,11 @@ impl World {
     /// Adds to the environment of every command, or puts other values in.
     pub(crate) fn add_variables(&mut self, variables: Vec<(OsString, OsString)>) {
         self.variables.extend(variables);
+    }
+
+    /// Takes a variable out of the environment of every command.
+    pub(crate) fn remove_variable(&mut self, name: &'static str) {
+        self.removed.push(name);
     }
 
     /// A path in this world.
@@ -108,7 +114,8 @@ impl World {
             ("CLUSTER_SYSTEM", "local".into()),
         ];
         let own = own.into_iter().map(|(name, value)| (name.into(), value.into()));
-        own.chain(self.variables.iter().cloned()).collect()
+        let is_kept = |name: &OsString| !self.removed.iter().any(|removed| *removed == name.as_os_str());
+        own.filter(|(name, _)| is_kept(name)).chain(self.variables.iter().cloned()).collect()
     }
 
     /// Any program, in this environment.

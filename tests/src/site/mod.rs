@@ -23,6 +23,7 @@ pub use wrapper::Calls;
 
 use crate::outcome::Outcome;
 use crate::privileges::skipped;
+use crate::wait::wait_for;
 use crate::world::World;
 use mock::Mock;
 
@@ -140,6 +141,8 @@ impl Site {
         }
         variables.push(("PATH".into(), path.into()));
         world.add_variables(variables);
+        // The configuration says where jobs run.
+        world.remove_variable("CLUSTER_SYSTEM");
         Self { world, kind, mock, _lock: lock }
     }
 
@@ -158,6 +161,24 @@ impl Site {
     pub fn fault(&self, path: &str, value: impl Into<Value>) {
         let mock = self.mock.as_ref().expect("only a mock can be told to misbehave");
         mock.set(path, value.into());
+    }
+
+    /// Waits until a job is in a state, asking the scheduler each time: `show` alone tells what is stored.
+    #[track_caller]
+    pub fn wait_state(&self, id: &str, state: &str) {
+        wait_for(&format!("{id} is {state}"), || {
+            let _ = self.cluster(["ls", "--refresh"]);
+            self.cluster(["show", "--json", id]).json()["state"] == state
+        });
+    }
+
+    /// Whether a command of the scheduler runs that was started in this world.
+    pub fn runs_command(&self, name: &str) -> bool {
+        let is_it = |pid: &u32| {
+            let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            comm.trim_end() == name
+        };
+        self.world.processes().iter().any(is_it)
     }
 
     /// The number in a scheduler's id: `4711` of `4711_3` and of `4711[3].srv`.
