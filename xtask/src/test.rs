@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use crate::tool::{self, cargo, installed};
 use crate::workspace::Workspace;
-use crate::{deps, reference};
+use crate::{deps, integration, reference};
 
 /// One check: its heading, what to do when it fails, and itself.
 struct Step {
@@ -18,7 +18,7 @@ struct Step {
 
 enum Outcome {
     Passed,
-    Skipped(&'static str),
+    Skipped(String),
 }
 
 const STEPS: &[Step] = &[
@@ -38,6 +38,16 @@ const STEPS: &[Step] = &[
         title: "unit and integration tests",
         remedy: "run the named test alone, as shown above",
         check: tests,
+    },
+    Step {
+        title: "conformance on the mock schedulers",
+        remedy: "run `cargo xtask integration slurm TEST` (pbs, torque, sge): see tests/README.md",
+        check: mocks,
+    },
+    Step {
+        title: "conformance on a real Slurm and a real Grid Engine",
+        remedy: "run `cargo xtask integration slurm --real TEST` (sge): see tests/README.md",
+        check: reals,
     },
     Step {
         title: "documentation tests",
@@ -70,7 +80,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
         let word = match outcome {
             Outcome::Passed => "passed".to_owned(),
             Outcome::Skipped(why) => {
-                println!("SKIPPED: {why}");
+                println!("\n*** SKIPPED *** {}: {why}\n", step.title);
                 format!("SKIPPED: {why}")
             }
         };
@@ -96,7 +106,8 @@ fn clippy(workspace: &Workspace) -> anyhow::Result<Outcome> {
 
 fn deny(workspace: &Workspace) -> anyhow::Result<Outcome> {
     if !installed("cargo-deny") {
-        return Ok(Outcome::Skipped("cargo-deny is not installed (`cargo install --locked cargo-deny`)"));
+        let why = "cargo-deny is not installed (`cargo install --locked cargo-deny`)";
+        return Ok(Outcome::Skipped(why.to_owned()));
     }
     in_root(workspace, cargo(&["deny", "--all-features", "check"]))
 }
@@ -120,6 +131,15 @@ fn tests(workspace: &Workspace) -> anyhow::Result<Outcome> {
     };
     command.env("CLUSTER_BIN", workspace.debug_binary());
     in_root(workspace, command)
+}
+
+fn mocks(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    integration::on_mocks(workspace).map(|()| Outcome::Passed)
+}
+
+fn reals(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    let skipped = integration::on_real_ones(workspace)?;
+    Ok(if skipped.is_empty() { Outcome::Passed } else { Outcome::Skipped(skipped.join("; ")) })
 }
 
 fn doc_tests(workspace: &Workspace) -> anyhow::Result<Outcome> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::mock::{self, KINDS};
 use crate::scheduler::{self, Kind, Limits};
@@ -52,6 +52,29 @@ impl Site {
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
     // The selection of `cargo xtask test`: another one would build the large dependencies a second time.
     tool::run(cargo(&["build", "--workspace", "--all-features", "--bins"]).current_dir(&workspace.root))
+}
+
+/// Runs it on each of the mocks.
+pub(crate) fn on_mocks(workspace: &Workspace) -> anyhow::Result<()> {
+    KINDS.into_iter().try_for_each(|name| run(workspace, Site::Mock(name), &[]))
+}
+
+/// Runs it on the real ones, at the same time: they wait more than they compute. What was left out, and why.
+pub(crate) fn on_real_ones(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
+    let (can, cannot): (Vec<Kind>, Vec<Kind>) =
+        Kind::ALL.into_iter().partition(|&kind| scheduler::obstacle(kind).is_none());
+    let results: Vec<(Kind, anyhow::Result<()>)> = std::thread::scope(|scope| {
+        let started: Vec<_> =
+            can.iter().map(|&kind| (kind, scope.spawn(move || real(workspace, kind, &[])))).collect();
+        let ended = started.into_iter().map(|(kind, thread)| {
+            (kind, thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))))
+        });
+        ended.collect()
+    });
+    for (kind, result) in results {
+        result.with_context(|| format!("{}", Site::Real(kind)))?;
+    }
+    Ok(cannot.into_iter().filter_map(scheduler::obstacle).collect())
 }
 
 /// Runs it, or those tests of it whose names contain one of `filters`.

@@ -6,6 +6,8 @@ mod faults;
 use anyhow::bail;
 
 use crate::workspace::Workspace;
+pub(crate) use conformance::{on_mocks, on_real_ones};
+
 use conformance::Site;
 
 /// The words after `integration`.

@@ -41,6 +41,13 @@ impl Daemon {
         let _ = fs::remove_file(&self.pid_file);
     }
 
+    /// Lets it go on where a test stopped it and was killed.
+    pub(crate) fn go_on(&self) {
+        if let Some(pid) = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+            let _ = kill_process(pid, Signal::CONT);
+        }
+    }
+
     /// A line about it.
     pub(crate) fn line(&self) -> String {
         match self.pid() {

@@ -38,6 +38,7 @@ impl Sge {
         host_name::resolve(&self.host)?;
         apt::install(&self.place, PACKAGES)?;
         let place = &self.place;
+        self.qmaster().go_on();
         if self.qmaster().is_up() && self.execd().is_up() && self.queues_are_up() {
             return Ok(self.variables());
         }
@@ -145,6 +146,7 @@ impl Sge {
 
     fn start_qmaster(&self) -> anyhow::Result<()> {
         let daemon = self.qmaster();
+        daemon.go_on();
         if !daemon.is_up() {
             let _ = fs::remove_file(&daemon.pid_file);
             // It would take an old one for the sign of another qmaster.
@@ -177,10 +179,8 @@ impl Sge {
 
     /// Deletes all jobs and ends the daemons, the execd first.
     pub(crate) fn down(&self) -> anyhow::Result<()> {
-        if let Some(pid) = self.qmaster().pid() {
-            // It may have been stopped by a test that was killed.
-            let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-            let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::CONT));
+        if self.qmaster().is_up() {
+            self.qmaster().go_on();
             ready::answers(self.client("qdel").args(["-u", "*"]));
             for _ in 0..50 {
                 match ready::text(self.client("qstat").args(["-u", "*", "-s", "rs"])) {

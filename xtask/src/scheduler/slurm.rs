@@ -117,6 +117,7 @@ impl Slurm {
 
     fn start_controller(&self, conf: &Conf<'_>, changed: bool) -> anyhow::Result<()> {
         let daemon = self.controller();
+        daemon.go_on();
         if !daemon.is_up() {
             let _ = fs::remove_file(&daemon.pid_file);
             detached(&self.place, &mut self.client("slurmctld"), "log/slurmctld.start")?;
@@ -170,10 +171,8 @@ impl Slurm {
 
     /// Cancels all jobs and ends the daemons: the controller tells the accounting, which needs the database.
     pub(crate) fn down(&self) -> anyhow::Result<()> {
-        if let Some(pid) = self.controller().pid() {
-            // It may have been stopped by a test that was killed.
-            let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-            let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::CONT));
+        if self.controller().is_up() {
+            self.controller().go_on();
             let all = ready::text(self.client("squeue").args(["-h", "-o", "%u"])).unwrap_or_default();
             let mut users: Vec<&str> = all.lines().collect();
             users.sort_unstable();
