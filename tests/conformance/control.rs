@@ -22,7 +22,7 @@ fn held_while_it_waits() {
     let first = site.submit(["--sh", &gate.wait_text()]);
     let second = site.submit(["--depends", &format!("afterany:{first}"), "--", "true"]);
     site.cluster(["hold", &second]).good();
-    assert_eq!(site.state(&second), "held");
+    site.wait_state(&second, "held");
     gate.let_go(1);
     site.cluster(["wait", &first]).good();
     site.cluster(["run", "--quiet", "--", "true"]).good();

@@ -101,7 +101,12 @@ fn accounting_that_lags_costs_no_job() {
     site.fault("timing.min_job_age", 0.0);
     let said = site.fifo("said");
     // Its end is known by the accounting alone.
-    let batch = site.submit(["--time", "1m", "--sh", &format!("{}; sleep 1000", said.say_text("up"))]);
+    let batch = site.submit([
+        "--time",
+        site.kind().short_limit(),
+        "--sh",
+        &format!("{}; sleep 1000", said.say_text("up")),
+    ]);
     said.hear();
     site.cluster(["wait", &batch]).code(1);
     assert_eq!(site.state(&batch), "failed timeout");

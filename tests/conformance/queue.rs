@@ -22,7 +22,9 @@ fn ours_and_theirs() {
     assert!(count >= 2, "{count}");
     gate.let_go(2);
     site.cluster(["wait", &ours]).good();
-    site.cluster(["wait", &format!("remote:{theirs}")]).good();
+    // Where nothing tells how it ended, that is said.
+    let waited = site.cluster(["wait", &format!("remote:{theirs}")]);
+    assert!([0, 7].contains(&waited.code), "{waited:?}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn cancel_says_term_once() {
 fn the_time_limit_says_term_once() {
     let site = Site::new();
     let said = site.fifo("said");
-    let batch = site.submit(["--time", "1m", "--sh", &counting(&site, &said)]);
+    let batch = site.submit(["--time", site.kind().short_limit(), "--sh", &counting(&site, &said)]);
     let pid: u32 = said.hear().parse().unwrap();
     wait_for("the time limit ends the command", || !is_alive(pid));
     site.cluster(["wait", &batch]).code(1);
@@ -41,7 +41,7 @@ fn the_time_limit_says_term_once() {
 fn a_program_that_makes_the_best_of_the_time_limit() {
     let site = Site::new();
     let text = "trap 'echo saved; exit 0' TERM; while :; do sleep 0.02; done";
-    let batch = site.submit(["--time", "1m", "--sh", text]);
+    let batch = site.submit(["--time", site.kind().short_limit(), "--sh", text]);
     site.cluster(["wait", &batch]).code(1);
     assert_eq!(site.state(&batch), "failed timeout");
     if site.kind() != Kind::Sge {

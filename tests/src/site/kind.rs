@@ -41,6 +41,7 @@ impl Kind {
     pub(super) fn keys(self) -> &'static str {
         match self {
             Self::Sge => "parallel_environment: smp, mem_resource: h_vmem",
+            Self::Torque => "max_array_size: 2000",
             _ => "",
         }
     }
@@ -77,6 +78,17 @@ impl Kind {
     /// How many TERM a command gets when its job is cancelled, before KILL. Grid Engine kills at once.
     pub fn terms(self) -> usize {
         if self == Self::Sge { 0 } else { 1 }
+    }
+
+    /// Whether a job with more cores than there are is refused; the others keep it waiting.
+    pub fn refuses_too_large(self) -> bool {
+        matches!(self, Self::Slurm | Self::Sge)
+    }
+
+    /// The shortest time limit. Where they are whole minutes the mock makes them pass quickly; Grid Engine's are
+    /// exact, and its accounting is compared with them.
+    pub fn short_limit(self) -> &'static str {
+        if self == Self::Sge { "3" } else { "1m" }
     }
 
     /// A partition, and a time that is too long for it.

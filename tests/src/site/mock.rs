@@ -29,6 +29,13 @@ impl Mock {
     pub(crate) fn new(kind: Kind, dir: &Path) -> Self {
         let mock = Self { dir: dir.to_owned() };
         mock.tool("--init", [kind.name()].into_iter().chain(QUICK));
+        if kind != Kind::Slurm {
+            // As the real ones of the tests; Slurm's own counts the index.
+            mock.set("limits.max_array", json!(2000));
+        }
+        if kind == Kind::Sge {
+            mock.set("timing.limit_scale", json!(1.0));
+        }
         if matches!(kind, Kind::Pbs | Kind::Torque) {
             let text = fs::read(dir.join("config.json")).unwrap();
             let config: Value = serde_json::from_slice(&text).unwrap();

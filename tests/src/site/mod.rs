@@ -193,7 +193,7 @@ impl Site {
         let script = self.script(&format!("foreign-{}.sh", fs::read_dir(self.work()).unwrap().count()), text);
         let call = self.program(self.kind.submit()).args(self.kind.bare_words());
         let printed = call.arg(script).end().good().out();
-        printed.trim().split(['.', ';']).next().unwrap_or_default().to_owned()
+        printed.trim().split(';').next().unwrap_or_default().to_owned()
     }
 
     /// A cluster command that must end well or be refused: for clearing up.
