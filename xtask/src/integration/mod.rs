@@ -2,6 +2,7 @@
 
 mod conformance;
 mod faults;
+mod fuzz;
 
 use anyhow::bail;
 
@@ -14,6 +15,7 @@ use conformance::Site;
 pub(crate) fn command(workspace: &Workspace, words: &[&str]) -> anyhow::Result<()> {
     match words {
         ["faults"] => faults::run(workspace),
+        ["fuzz", rest @ ..] => fuzz::run(workspace, rest),
         [name, rest @ ..] => {
             let (real, filters): (Vec<&str>, Vec<&str>) = rest.iter().partition(|word| **word == "--real");
             let site = Site::parse(name, !real.is_empty())?;
@@ -23,6 +25,6 @@ pub(crate) fn command(workspace: &Workspace, words: &[&str]) -> anyhow::Result<(
             }
             conformance::run(workspace, site, &filters)
         }
-        [] => bail!("usage: cargo xtask integration faults | slurm|pbs|torque|sge [--real] [TEST]…"),
+        [] => bail!("usage: cargo xtask integration faults | fuzz | slurm|pbs|torque|sge [--real] [TEST]…"),
     }
 }
