@@ -17,6 +17,12 @@ pub(crate) fn question<W: Into<OsString>>(argv: impl IntoIterator<Item = W>) -> 
     invocation
 }
 
+/// A question about many jobs. No one call gives the full records of one user, so the answer has those of the
+/// whole site: 2 to 4 KB a job, and every element of an array has one.
+pub(crate) fn about_all<W: Into<OsString>>(argv: impl IntoIterator<Item = W>) -> Invocation {
+    Invocation { output_cap: 256 << 20, ..question(argv) }
+}
+
 /// A command line that submits. The prefix of directives is `#PBS`, whatever the user's own scripts have.
 pub(crate) fn submission(argv: Vec<OsString>) -> Invocation {
     let mut invocation = question(argv);

@@ -89,14 +89,14 @@ impl Dialect for OpenPbs {
     }
 
     fn query(&self, _: Whose<'_>) -> Invocation {
-        command::question(["qstat", "-t", "-f", "-w"])
+        command::about_all(["qstat", "-t", "-f", "-w"])
     }
 
     fn accounting(&self, ids: &[RemoteId], _: &str, _: Timestamp) -> Vec<Invocation> {
         // No ids: a submission is searched by its tag. The history cannot be cut by date, but an array's own
         // record is enough.
         if ids.is_empty() {
-            return vec![command::question(["qstat", "-x", "-f", "-w"])];
+            return vec![command::about_all(["qstat", "-x", "-f", "-w"])];
         }
         // Of an array its elements come all at once.
         let mut asked: Vec<String> = Vec::new();
@@ -109,7 +109,7 @@ impl Dialect for OpenPbs {
         }
         let call = |ids: &[String]| {
             let words = ["qstat", "-x", "-t", "-f", "-w"].map(OsString::from);
-            command::question(words.into_iter().chain(ids.iter().map(OsString::from)))
+            command::about_all(words.into_iter().chain(ids.iter().map(OsString::from)))
         };
         asked.chunks(IDS).map(call).collect()
     }

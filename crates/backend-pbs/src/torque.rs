@@ -87,7 +87,7 @@ impl Dialect for Torque {
     }
 
     fn query(&self, _: Whose<'_>) -> Invocation {
-        command::question(["qstat", "-t", "-x"])
+        command::about_all(["qstat", "-t", "-x"])
     }
 
     fn accounting(&self, _: &[RemoteId], _: &str, _: Timestamp) -> Vec<Invocation> {

@@ -203,6 +203,19 @@ fn accounting_asks_for_an_array_once() {
 }
 
 #[test]
+fn questions_about_everybodys_jobs_have_room_for_them() {
+    let ids = [RemoteId("4[].srv".to_owned())];
+    let ann = ["ann".to_owned()];
+    let mut all = vec![OpenPbs.query(Whose::Users(&ann)), Torque.query(Whose::All)];
+    all.extend(OpenPbs.accounting(&[], "ann", Timestamp(0)));
+    all.extend(OpenPbs.accounting(&ids, "ann", Timestamp(0)));
+    for question in all {
+        assert_eq!(question.output_cap, 256 << 20, "{}", question.command_line());
+    }
+    assert!(OpenPbs.probe().output_cap < 256 << 20);
+}
+
+#[test]
 fn questions_have_one_locale_one_zone_and_no_variables_that_shape_output() {
     for dialect in [&OpenPbs as &dyn Dialect, &Torque] {
         let mut all = vec![dialect.probe(), dialect.query(Whose::All)];
