@@ -63,14 +63,14 @@ pub(crate) fn unreachable(call: &Call<'_>, output: &Output) -> Result<(), Dialec
     }
     let said = said(output);
     if NOBODY_THERE.iter().any(|words| said.contains(words)) {
-        return Err(DialectError::unreachable(call.line(), output));
+        return Err(DialectError::unreachable(call.program, output));
     }
     Ok(())
 }
 
 /// The refusal that the command printed.
 pub(crate) fn refused(call: &Call<'_>, output: &Output) -> DialectError {
-    DialectError::refused(kind(call, output), call.line(), output)
+    DialectError::refused(kind(call, output), call.program, output)
 }
 
 fn kind(call: &Call<'_>, output: &Output) -> RefusalKind {

@@ -44,6 +44,16 @@ fn kind(line: &str, output: &Output) -> Option<RefusalKind> {
     }
 }
 
+#[test]
+fn a_refusal_names_the_command_and_not_its_whole_line() {
+    let named = |line: &str, said: &str| match read(line, &output(1, b"", said)) {
+        Err(DialectError::Refused { command, .. } | DialectError::Unreachable { command, .. }) => command,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(named("qsub -terse -N a job.sh", "Unable to run job: no suitable queues."), "qsub");
+    assert_eq!(named("qstat -xml -u ann", "error: commlib error: got select error"), "qstat");
+}
+
 /// The rows of a recording, whose output lives as long as the test.
 fn recorded(name: &str) -> Jobs<'static> {
     let recording = Box::leak(Box::new(load(name)));
