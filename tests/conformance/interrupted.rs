@@ -45,6 +45,10 @@ fn killed_after_it_took_a_job_that_still_waits() {
     let _ = submit.end();
     site.unwrap_command(site.kind().submit());
     let calls = site.counted(site.kind().submit());
+    wait_for("it is found by its tag", || {
+        let _ = site.cluster(["ls", "--refresh"]);
+        site.count("1", "held") == 4
+    });
     site.cluster(["release", "last"]).good();
     site.cluster(["wait", "last"]).good();
     assert_eq!((calls.count(), lines(&site)), (0, 4));
