@@ -5,13 +5,16 @@
 //! `cargo run --release -- …` is `cluster …`; blocks after `<!-- not run: reason -->` are not run. In what a
 //! ```` ```console ```` block shows, `…` is anything within a line, a line that is only `…` any lines; after
 //! `<!-- numbers differ -->` one number is as good as another.
+//!
+//! The commands of a block after `<!-- on slurm -->`, and of a document that [`ON`] names, find a mock of that
+//! scheduler on PATH, the same one in the whole document. Both may be said: `<!-- on slurm, numbers differ -->`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use cluster_options::config::{KEYS, PARTITION_KEYS, SYSTEM_KEYS};
-use cluster_tests::{World, binary};
+use cluster_tests::{World, binary, mock_binary};
 
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -22,7 +25,7 @@ fn read(file: &str) -> String {
 }
 
 /// Documents whose commands are run, each by a test below.
-const RUN: [&str; 7] = [
+const RUN: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/config.md",
@@ -30,7 +33,11 @@ const RUN: [&str; 7] = [
     "docs/job-files.md",
     "docs/json.md",
     "docs/local-queue.md",
+    "docs/schedulers.md",
 ];
+
+/// Documents that are about a scheduler from their first line to their last.
+const ON: [(&str, &str); 1] = [("docs/schedulers.md", "slurm")];
 
 /// Documents with links and names alone: made by the program or the benchmark, or about schedulers.
 const NOT_RUN: [&str; 4] = ["CONTRIBUTING.md", "docs/benchmarks.md", "docs/cli.md", "docs/systems.md"];
@@ -128,38 +135,90 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
+/// What the comment before a block says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct How<'c> {
+    not_run: bool,
+    numbers_differ: bool,
+    /// The scheduler of which there is a mock.
+    on: Option<&'c str>,
+}
+
+impl<'c> How<'c> {
+    fn of(comment: &'c str) -> Self {
+        let mut how = Self::default();
+        match comment.strip_prefix("not run: ") {
+            Some(reason) => how.not_run = !reason.is_empty(),
+            None => {
+                for part in comment.split(", ") {
+                    how.numbers_differ |= part == "numbers differ";
+                    how.on = part.strip_prefix("on ").filter(|name| MOCKS.contains(name)).or(how.on);
+                }
+            }
+        }
+        how
+    }
+}
+
+/// The mocks that a block may be run on.
+const MOCKS: [&str; 4] = ["slurm", "pbs", "torque", "sge"];
+
+/// A world with the mocks that a document names, each in `mock-NAME`.
+fn world_for(schedulers: &BTreeSet<&str>) -> World {
+    let mut config = "local: { cores: 2 }\n".to_owned();
+    if !schedulers.is_empty() {
+        config.push_str("systems:\n");
+    }
+    for name in schedulers {
+        // A mock answers at once: nobody has to wait for it.
+        config.push_str(&format!("  {name}: {{ scheduler: {name}, poll: 0.1 }}\n"));
+    }
+    let world = World::with_config(&config);
+    for name in schedulers {
+        let mock = std::process::Command::new(mock_binary())
+            .arg("--init")
+            .arg(world.path(format!("mock-{name}")))
+            .args([*name, "timing.limit_scale=0.05", "timing.kill_wait=1.0", "timing.connect_timeout=0.5"])
+            .output()
+            .unwrap();
+        assert!(mock.status.success(), "{}", String::from_utf8_lossy(&mock.stderr));
+    }
+    world
+}
+
 /// Runs the commands of a document.
 fn run(file: &str) {
     assert!(RUN.contains(&file));
-    let world = World::new();
+    let text = read(file);
+    let blocks = blocks(&text);
+    let of_file = ON.iter().find(|(name, _)| *name == file).map(|(_, on)| *on);
+    let schedulers = blocks.iter().filter_map(|block| How::of(&block.comment).on).chain(of_file).collect();
+    let world = world_for(&schedulers);
     copy_sources(&world.work());
     fs::create_dir(world.path("bin")).unwrap();
     std::os::unix::fs::symlink(binary(), world.path("bin/cluster")).unwrap();
-    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", world.path("bin").display());
-    let shell = |command: &str| {
+    std::os::unix::fs::symlink(mock_binary(), world.path("bin/cluster-mock")).unwrap();
+    let bin = world.path("bin").display().to_string();
+    let shell = |command: &str, on: Option<&str>| {
         let command = command.replace("cargo run --release -- ", "cluster ");
         // As on a terminal: one stream, in the order in which it was written.
         let text = format!("exec 2>&1\n{command}");
-        world
-            .program("timeout")
-            .args(["60", "sh", "-c", &text])
-            .env("PATH", &path)
-            .without("CLUSTER_ROOT")
+        let call = world.program("timeout").args(["60", "sh", "-c", &text]).without("CLUSTER_ROOT");
+        let Some(on) = on else {
+            return call.env("PATH", format!("{bin}:/usr/local/bin:/usr/bin:/bin")).end();
+        };
+        let mock = world.path(format!("mock-{on}"));
+        call.env("PATH", format!("{bin}:{}/bin:/usr/local/bin:/usr/bin:/bin", mock.display()))
+            .env("CLUSTER_MOCK_DIR", mock)
+            .without("CLUSTER_SYSTEM")
             .end()
     };
-    for block in blocks(&read(file)) {
-        let (not_run, numbers_differ) = match block.comment.as_str() {
-            "" => (false, false),
-            "numbers differ" => (false, true),
-            other => match other.strip_prefix("not run: ") {
-                Some(reason) if !reason.is_empty() => (true, false),
-                _ => (false, false),
-            },
-        };
+    for block in &blocks {
+        let How { not_run, numbers_differ, on } = How::of(&block.comment);
         match block.language.as_str() {
             "sh" | "console" if !not_run => {
-                for step in steps(&block) {
-                    let outcome = shell(&step.command);
+                for step in steps(block) {
+                    let outcome = shell(&step.command, on.or(of_file));
                     let printed = outcome.out();
                     let told = format!(
                         "{file}:{}: {}\nprinted (code {}):\n{printed}",
@@ -236,6 +295,16 @@ fn elisions() {
 }
 
 #[test]
+fn comments() {
+    assert_eq!(
+        How::of("on slurm, numbers differ"),
+        How { numbers_differ: true, on: Some("slurm"), not_run: false }
+    );
+    assert_eq!(How::of("not run: on a day, on slurm"), How { not_run: true, ..How::default() });
+    assert_eq!(How::of("anything else"), How::default());
+}
+
+#[test]
 fn readme() {
     run("README.md");
 }
@@ -268,6 +337,11 @@ fn docs_json() {
 #[test]
 fn docs_local_queue() {
     run("docs/local-queue.md");
+}
+
+#[test]
+fn docs_schedulers() {
+    run("docs/schedulers.md");
 }
 
 #[test]
@@ -314,7 +388,10 @@ fn options_that_are_named_exist() {
             {
                 assert!(commands.contains(command), "{file}: `{span}`: there is no command {command}");
             }
-            if span.starts_with("cargo ") || span.starts_with("systemd") {
+            // Other programs have options, too; `--name=value` is how schedulers spell theirs, and never how we do.
+            let others = ["cargo ", "systemd", "cluster-mock ", "sbatch ", "qsub "];
+            let spelled = span.starts_with("--") && span.trim_start_matches(is_part).starts_with('=');
+            if spelled || others.iter().any(|other| span.starts_with(other)) {
                 continue;
             }
             for word in span.split(|c| !is_part(c)).filter(|word| word.len() > 2 && word.starts_with("--")) {
