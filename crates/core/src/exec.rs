@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 
 use crate::host::{Host, HostError, Invocation, Output, Sink, Stdin};
 use crate::state::ExitStatus;
@@ -33,41 +36,48 @@ const SHAPES_OUTPUT_PREFIXES: &[&str] = &["SQUEUE_", "SACCT_", "SINFO_", "LC_"];
 
 impl Host for LocalHost {
     fn run(&self, invocation: &Invocation) -> Result<Output, HostError> {
-        let deadline = Instant::now() + invocation.timeout;
-        let mut child = start(invocation)?;
-        feed(&mut child, &invocation.stdin);
-        let cap = invocation.output_cap;
-        let stdout = child.stdout.take().map(|stream| drain(stream, cap));
-        let stderr = child.stderr.take().map(|stream| drain(stream, cap));
-        let ended = ended_by(&child, deadline);
-        if let Some(group) = Pid::from_raw(child.id() as i32) {
-            // On time-out this is the kill; else it ends what the command left running in its group.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let failed = |what: &str, source| HostError::Stream {
-            command: invocation.command_line(),
-            what: what.into(),
-            source,
-        };
-        let status = child.wait().map_err(|source| failed("waiting", source))?;
-        // Whoever left the group may hold the pipes open for ever: they get until the deadline, or a moment.
-        let patience = deadline.max(Instant::now() + Duration::from_millis(200));
-        let (stdout, out_cut) = collect(stdout, patience).map_err(|source| failed("stdout", source))?;
-        let (stderr, err_cut) = collect(stderr, patience).map_err(|source| failed("stderr", source))?;
-        if !ended.map_err(|source| failed("waiting", source))? {
-            let tail = &stderr[stderr.len().saturating_sub(2000)..];
-            return Err(HostError::Timeout {
-                command: invocation.command_line(),
-                timeout: invocation.timeout,
-                stderr: String::from_utf8_lossy(tail).trim_end().to_owned(),
-            });
-        }
-        let status = match (status.code(), status.signal()) {
-            (Some(code), _) => ExitStatus::Exit(code),
-            (None, signal) => ExitStatus::Signal(signal.unwrap_or(0)),
-        };
-        Ok(Output { status, stdout, stderr, truncated: out_cut || err_cut })
+        run(invocation, |pid| pidfd_open(pid, PidfdFlags::empty()))
     }
+}
+
+/// How a process is made something to wait on. A parameter, so that tests can be a kernel without it.
+type Watch = fn(Pid) -> rustix::io::Result<OwnedFd>;
+
+fn run(invocation: &Invocation, watch: Watch) -> Result<Output, HostError> {
+    let deadline = Instant::now() + invocation.timeout;
+    let mut child = start(invocation)?;
+    feed(&mut child, &invocation.stdin);
+    let cap = invocation.output_cap;
+    let stdout = child.stdout.take().map(|stream| drain(stream, cap));
+    let stderr = child.stderr.take().map(|stream| drain(stream, cap));
+    let ended = ended_by(&child, deadline, watch);
+    if let Some(group) = Pid::from_raw(child.id() as i32) {
+        // On time-out this is the kill; else it ends what the command left running in its group.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let failed = |what: &str, source| HostError::Stream {
+        command: invocation.command_line(),
+        what: what.into(),
+        source,
+    };
+    let status = child.wait().map_err(|source| failed("waiting", source))?;
+    // Whoever left the group may hold the pipes open for ever: they get until the deadline, or a moment.
+    let patience = deadline.max(Instant::now() + Duration::from_millis(200));
+    let (stdout, out_cut) = collect(stdout, patience).map_err(|source| failed("stdout", source))?;
+    let (stderr, err_cut) = collect(stderr, patience).map_err(|source| failed("stderr", source))?;
+    if !ended.map_err(|source| failed("waiting", source))? {
+        let tail = &stderr[stderr.len().saturating_sub(2000)..];
+        return Err(HostError::Timeout {
+            command: invocation.command_line(),
+            timeout: invocation.timeout,
+            stderr: String::from_utf8_lossy(tail).trim_end().to_owned(),
+        });
+    }
+    let status = match (status.code(), status.signal()) {
+        (Some(code), _) => ExitStatus::Exit(code),
+        (None, signal) => ExitStatus::Signal(signal.unwrap_or(0)),
+    };
+    Ok(Output { status, stdout, stderr, truncated: out_cut || err_cut })
 }
 
 #[allow(clippy::disallowed_methods)] // The one place where this crate starts processes.
@@ -147,10 +157,12 @@ fn collect(stream: Option<Receiver<Drained>>, until: Instant) -> Drained {
     stream.recv_timeout(patience).unwrap_or_else(|_| Ok((Vec::new(), true)))
 }
 
-/// Waits until the child has ended (not reaped yet); false at the deadline.
-fn ended_by(child: &Child, deadline: Instant) -> io::Result<bool> {
+/// Waits until the child has ended (not reaped yet); false at the deadline. The pipes have threads of their
+/// own: however it waits, they are drained.
+fn ended_by(child: &Child, deadline: Instant, watch: Watch) -> io::Result<bool> {
     let pid = Pid::from_raw(child.id() as i32).ok_or(io::ErrorKind::InvalidInput)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    // Before Linux 5.3 there is no pidfd, some sandboxes forbid it, and descriptors may have run out.
+    let Ok(pidfd) = watch(pid) else { return looked_for(pid, deadline) };
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -158,6 +170,28 @@ fn ended_by(child: &Child, deadline: Instant) -> io::Result<bool> {
             Ok(0) if left.is_zero() => return Ok(false),
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
             Ok(_) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The same without a pidfd: looks again and again, with pauses that grow with the time it takes, so that a
+/// quick command is not held up and a slow one costs nothing.
+fn looked_for(pid: Pid, deadline: Instant) -> io::Result<bool> {
+    const FIRST: Duration = Duration::from_micros(500);
+    const LONGEST: Duration = Duration::from_millis(50);
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    let mut pause = FIRST;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match waitid(WaitId::Pid(pid), options) {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) if left.is_zero() => return Ok(false),
+            Ok(None) => {
+                std::thread::sleep(pause.min(left));
+                pause = pause.mul_f64(1.5).min(LONGEST);
+            }
+            Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -171,20 +205,30 @@ mod tests {
         Invocation::new(["sh", "-c", text])
     }
 
+    /// This kernel, and one before Linux 5.3.
+    const KERNELS: [Watch; 2] =
+        [|pid| pidfd_open(pid, PidfdFlags::empty()), |_| Err(rustix::io::Errno::NOSYS)];
+
     #[test]
     fn status_and_both_streams() {
-        let output = LocalHost.run(&sh("echo out; echo err >&2; exit 3")).unwrap();
-        assert_eq!(output.status, ExitStatus::Exit(3));
-        assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
-        let output = LocalHost.run(&sh("kill -9 $$")).unwrap();
-        assert_eq!(output.status, ExitStatus::Signal(9));
+        for watch in KERNELS {
+            let output = run(&sh("echo out; echo err >&2; exit 3"), watch).unwrap();
+            assert_eq!(output.status, ExitStatus::Exit(3));
+            assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
+            let output = run(&sh("kill -9 $$"), watch).unwrap();
+            assert_eq!(output.status, ExitStatus::Signal(9));
+        }
     }
 
     #[test]
     fn a_command_that_hangs_is_killed_with_its_group() {
+        KERNELS.into_iter().for_each(hangs);
+    }
+
+    fn hangs(watch: Watch) {
         let mut hanging = sh("trap '' TERM; sleep 1000 & echo $! >&2; wait");
         hanging.timeout = Duration::from_millis(300);
-        let Err(HostError::Timeout { stderr, .. }) = LocalHost.run(&hanging) else { panic!("no time-out") };
+        let Err(HostError::Timeout { stderr, .. }) = run(&hanging, watch) else { panic!("no time-out") };
         let pid = Pid::from_raw(stderr.trim().parse().unwrap()).unwrap();
         // Killed, it is a zombie of init's or gone.
         let gone = || match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
@@ -203,9 +247,12 @@ mod tests {
         let mut invocation = sh("cat; head -c 100000 /dev/zero");
         invocation.stdin = Stdin::Bytes(b"in".to_vec());
         invocation.output_cap = 10;
-        let output = LocalHost.run(&invocation).unwrap();
-        assert!(output.truncated);
-        assert_eq!(output.stdout, b"in\0\0\0\0\0\0\0\0");
+        for watch in KERNELS {
+            // More than a pipe holds: it ends only if somebody reads while it is waited for.
+            let output = run(&invocation, watch).unwrap();
+            assert!(output.truncated);
+            assert_eq!(output.stdout, b"in\0\0\0\0\0\0\0\0");
+        }
     }
 
     #[test]
