@@ -9,12 +9,14 @@
 //! | `error` | what can go wrong with it |
 //! | `recording` | what a command printed and when, as a file |
 //! | `shared` | one file, one lock, one asker for all processes of the user |
-//! | `queue` | the queue, the accounting and the site, through these files |
+//! | `queue` | the queue and the site, through these files |
+//! | `accounting` | the accounting, through the same, with answers that are kept for a while |
 //! | `listing` | what a queue looks like, for people and scripts |
 //! | `pace` | how often one looks |
 //! | `foreign` | waiting for jobs of any owner |
 //! | `detect` | which schedulers answer on this host |
 
+mod accounting;
 mod command;
 mod detect;
 mod error;

@@ -1,13 +1,14 @@
-//! The queue, the accounting and the limits of a system, asked for once for all processes of the user.
+//! The queue and the limits of a system, asked for once for all processes of the user.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cluster_core::dialect::{Partition, Reading, RefusalKind, Site, Whose};
+use cluster_core::Timestamp;
+use cluster_core::dialect::{Partition, Reading, Site, Whose};
 use cluster_core::host::Invocation;
-use cluster_core::{RemoteId, Timestamp};
 
 use super::System;
+use super::accounting::ACCOUNTING;
 use super::error::SystemError;
 use super::recording::Snapshot;
 use super::shared::{Seen, Shared};
@@ -77,38 +78,6 @@ impl System {
         Ok(Seen { queries: queue.good, accounting: accounting.good, failure: queue.failure })
     }
 
-    /// What the accounting knows of ended jobs: the answers to all command lines that it takes. Empty where
-    /// there is no accounting. One process asks at a time.
-    ///
-    /// # Errors
-    /// Where one of them failed, and until the next try is due.
-    pub fn accounting(&self, ids: &[RemoteId], since: Timestamp) -> Result<Vec<Snapshot>, SystemError> {
-        let questions = match self.config.accounting {
-            Some(false) => Vec::new(),
-            _ => self.dialect.accounting(ids, self.user(), since),
-        };
-        let Some(first) = questions.first() else { return Ok(Vec::new()) };
-        let ask = || {
-            let mut answers = Vec::new();
-            let mut good = true;
-            for question in &questions {
-                let snapshot = self.record(question)?;
-                match snapshot.jobs(self) {
-                    Ok(jobs) => {
-                        good &= jobs.errors.is_empty();
-                        answers.push(snapshot);
-                    }
-                    // It answers, and knows none of them.
-                    Err(error) if error.refusal() == Some(RefusalKind::UnknownJob) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok((answers, good))
-        };
-        // Each question is about other jobs: an answer is never taken over from another process.
-        self.shared(ACCOUNTING, first)?.get(Timestamp(i64::MAX), true, ask)
-    }
-
     /// The limits and partitions, not older than `age`. What the configuration says of them goes over what
     /// the scheduler says.
     ///
@@ -145,26 +114,6 @@ impl System {
         Ok(site)
     }
 
-    /// Whether the accounting answers; false: there is none. What it says is not kept.
-    ///
-    /// # Errors
-    /// Where there should be one, and it does not answer.
-    pub fn check_accounting(&self) -> Result<bool, SystemError> {
-        let ids = [RemoteId("1".to_owned())];
-        let questions = match self.config.accounting {
-            Some(false) => Vec::new(),
-            _ => self.dialect.accounting(&ids, self.user(), Timestamp::now()),
-        };
-        for question in &questions {
-            match self.record(question)?.jobs(self) {
-                Ok(_) => {}
-                Err(error) if error.refusal() == Some(RefusalKind::UnknownJob) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(!questions.is_empty())
-    }
-
     /// What the configuration alone says of the limits.
     pub fn configured_site(&self) -> Site {
         let partitions = self.config.partitions.iter().map(|(name, limits)| Partition {
@@ -192,7 +141,7 @@ impl System {
     }
 
     /// The files of one question, which is asked with `command`.
-    fn shared(&self, name: &str, command: &Invocation) -> Result<Shared, SystemError> {
+    pub(super) fn shared(&self, name: &str, command: &Invocation) -> Result<Shared, SystemError> {
         let dir = self.shared_dir()?;
         let timeout = self.config.timeout.unwrap_or(command.timeout);
         // Survey and accounting may be several commands.
@@ -230,8 +179,6 @@ impl System {
         hash.finalize().to_hex()[..16].to_owned()
     }
 }
-
-const ACCOUNTING: &str = "accounting";
 
 fn queue_name(whose: Whose<'_>) -> String {
     match whose {

@@ -69,7 +69,7 @@ impl Shared {
         Self { system: system.to_owned(), base, pauses: (poll / 5, poll * 6), patience }
     }
 
-    fn path(&self, ending: &str) -> PathBuf {
+    pub(super) fn path(&self, ending: &str) -> PathBuf {
         let mut path = self.base.clone().into_os_string();
         path.push(ending);
         path.into()
@@ -98,19 +98,37 @@ impl Shared {
         replace(&self.path(".state"), |file| Ok(serde_json::to_writer(file, state)?))
     }
 
-    /// The answer of `since` or later: the one that is there, else a new one that `ask` gets. Among all
-    /// processes one asks at a time; the others take what it got, or its failure. A `polite` caller does not
-    /// ask before the pause after the last failure is over.
-    ///
-    /// `ask` says, beside the answer, whether it is wholly good.
+    /// The answer of `since` or later: the one that is there, else a new one that `ask` gets. `ask` says,
+    /// beside the answer, whether it is wholly good. For the rest see [`once`](Self::once).
     pub(super) fn get(
         &self,
         since: Timestamp,
         polite: bool,
         ask: impl FnOnce() -> Result<(Vec<Snapshot>, bool), SystemError>,
     ) -> Result<Vec<Snapshot>, SystemError> {
+        let path = self.path(".snapshot");
+        let keep = |answer: &Vec<Snapshot>| {
+            // What nobody can take over is not kept.
+            if since == Timestamp(i64::MAX) {
+                return Ok(());
+            }
+            replace(&path, |file| answer.iter().try_for_each(|one| one.write(file)))
+        };
+        self.once(polite, |now| self.answer(since, now), ask, keep)
+    }
+
+    /// The answer that is `known`, else a new one that `ask` gets and `keep` keeps. Among all processes one
+    /// asks at a time; the others take what it got, or its failure. A `polite` caller does not ask before the
+    /// pause after the last failure is over.
+    pub(super) fn once<T>(
+        &self,
+        polite: bool,
+        known: impl Fn(Timestamp) -> Result<Option<T>, SystemError>,
+        ask: impl FnOnce() -> Result<(T, bool), SystemError>,
+        keep: impl FnOnce(&T) -> Result<(), SystemError>,
+    ) -> Result<T, SystemError> {
         let entered = Timestamp::now();
-        if let Some(answer) = self.answer(since, entered)? {
+        if let Some(answer) = known(entered)? {
             return Ok(answer);
         }
         if polite {
@@ -118,7 +136,7 @@ impl Shared {
         }
         let _lock = self.lock()?;
         let now = Timestamp::now();
-        if let Some(answer) = self.answer(since, now)? {
+        if let Some(answer) = known(now)? {
             return Ok(answer);
         }
         let mut state = self.state();
@@ -132,11 +150,7 @@ impl Shared {
         }
         match ask() {
             Ok((answer, good)) => {
-                // What nobody can take over is not kept.
-                if since < Timestamp(i64::MAX) {
-                    let path = self.path(".snapshot");
-                    replace(&path, |file| answer.iter().try_for_each(|one| one.write(file)))?;
-                }
+                keep(&answer)?;
                 if good {
                     state.good.push(now);
                     let surplus = state.good.len().saturating_sub(KEPT);

@@ -185,6 +185,44 @@ fn accounting_tells_what_it_knows_and_the_rest_is_no_error() {
 }
 
 #[test]
+fn of_many_that_ask_the_accounting_one_does_and_only_for_what_is_not_known() {
+    let toy = Toy::new();
+    toy.command("toyacct", &counted("[ \"$1\" != 3 ] || exit 1; echo $1 ann failed"));
+    let id = |id: &str| RemoteId(id.to_owned());
+    let since = Timestamp::now();
+    let ask = |ids: &[RemoteId], since: Timestamp, max_age: Duration| {
+        let system = toy.system_on(LocalHost);
+        let answers = system.accounting_shared(ids, since, max_age).unwrap();
+        answers.iter().flat_map(|answer| states(&system, answer)).map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| assert_eq!(ask(&[id("1"), id("3")], since, MINUTE), ["1"]));
+        }
+    });
+    assert_eq!(calls(&toy, "toyacct"), 2, "one for each of two");
+    // It has no word of the third, and that is an answer too.
+    assert_eq!(ask(&[id("3")], since, MINUTE), ["1"]);
+    assert_eq!(calls(&toy, "toyacct"), 2);
+    assert_eq!(ask(&[id("1"), id("2")], since, MINUTE), ["1", "2"]);
+    assert_eq!(calls(&toy, "toyacct"), 3, "the first is known");
+    assert_eq!(ask(&[id("2")], since, Duration::ZERO), ["2"], "that is too old now");
+    assert_eq!(calls(&toy, "toyacct"), 4);
+    let far = Timestamp(since.0 - 2 * 3_600_000_000);
+    ask(&[id("2")], far, MINUTE);
+    assert_eq!(calls(&toy, "toyacct"), 5, "that one did not look so far back");
+    ask(&[id("2")], since, MINUTE);
+    assert_eq!(calls(&toy, "toyacct"), 5);
+    // A failure is everybody's.
+    toy.command("toyacct", &counted("exit 9"));
+    let system = toy.system_on(LocalHost);
+    system.accounting_shared(&[id("4")], since, MINUTE).unwrap_err();
+    let error = system.accounting_shared(&[id("5")], since, MINUTE).unwrap_err();
+    assert!(matches!(error, SystemError::BackingOff { .. }), "{error}");
+    assert_eq!(calls(&toy, "toyacct"), 6);
+}
+
+#[test]
 fn the_configuration_goes_over_what_the_scheduler_says() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config.yaml");
