@@ -37,6 +37,7 @@ impl Dialect for OpenPbs {
             arrays: true,
             array_throttle: true,
             elementwise_dependencies: false,
+            element_dependencies: false,
             hold: true,
             accounting: true,
             checks_dependencies: false,

@@ -35,6 +35,7 @@ impl Dialect for Torque {
             arrays: true,
             array_throttle: true,
             elementwise_dependencies: false,
+            element_dependencies: false,
             hold: true,
             accounting: false,
             checks_dependencies: false,

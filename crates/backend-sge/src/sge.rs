@@ -57,6 +57,7 @@ impl Dialect for Sge {
             arrays: true,
             array_throttle: true,
             elementwise_dependencies: true,
+            element_dependencies: false,
             hold: true,
             accounting: true,
             checks_dependencies: false,

@@ -36,6 +36,7 @@ impl Dialect for Slurm {
             arrays: true,
             array_throttle: true,
             elementwise_dependencies: true,
+            element_dependencies: true,
             hold: true,
             accounting: true,
             // But for those on ids that it has forgotten, which it drops.

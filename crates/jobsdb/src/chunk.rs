@@ -128,6 +128,7 @@ statements! {
          FROM json_each(?1)";
     CHUNK_JOBS = "SELECT jobs AS p FROM chunk WHERE batch = ?1 AND k = ?2 UNION ALL SELECT NULL LIMIT 1";
     CHUNK_TRIED = "UPDATE chunk SET tried = ?3, tries = tries + 1 WHERE batch = ?1 AND k = ?2";
+    CHUNK_DEPENDS = "UPDATE chunk SET depends = ?3 WHERE batch = ?1 AND k = ?2";
     CHUNK_UNTRIED = "UPDATE chunk SET tried = NULL WHERE batch = ?1 AND k = ?2";
     // Each system once: as many steps as there are systems and open chunks.
     OPEN_SYSTEMS =
@@ -203,6 +204,25 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         self.mark_chunk(batch, k, at, CHUNK_TRIED)
+    }
+
+    /// Replaces what is handed over with a submission that has not been sent.
+    ///
+    /// # Errors
+    /// As [`Self::mark_tried`].
+    pub fn set_depends(
+        &mut self,
+        batch: BatchId,
+        k: SubmissionNumber,
+        depends: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.write("record a submission in", async |connection| {
+            let query = sqlx::query(CHUNK_DEPENDS).bind(key(batch)).bind(k).bind(depends);
+            if query.execute(connection).await?.rows_affected() == 0 {
+                return Err(StoreError::UnknownSubmission { batch, k }.into());
+            }
+            Ok(())
+        })
     }
 
     /// Records that the submit command was run and has not got through for certain: it counts as never tried.

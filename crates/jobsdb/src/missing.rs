@@ -9,8 +9,10 @@ use crate::open::Store;
 use crate::range_ops::give_rows;
 use crate::rows_sql::{rows_in_ranges, slice};
 use crate::statements::statements;
+use sqlx::Row;
 
 statements! {
+    MISSING = "SELECT idx FROM job INDEXED BY job_live WHERE batch = ?1 AND state < 7 AND missing_since IS NOT NULL";
     SET_MISSING = concat!(
         "UPDATE job SET missing_since = ?3 WHERE batch = ?1 AND +state < 7 AND missing_since IS NULL \
          AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
@@ -22,6 +24,19 @@ statements! {
 }
 
 impl Store {
+    /// The jobs of a batch that are absent from their scheduler's queue.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn missing(&mut self, batch: BatchId) -> Result<IndexSet, StoreError> {
+        self.read("read missing jobs from", async |connection| {
+            let rows = sqlx::query(MISSING).bind(key(batch)).fetch_all(connection).await?;
+            let found: Result<IndexSet, sqlx::Error> =
+                rows.iter().map(|row| row.try_get::<u32, _>(0)).collect();
+            Ok(found?)
+        })
+    }
+
     /// Records since when jobs that have not ended are absent from their scheduler's queue (the first time
     /// counts), or with `None` that they are there again. How many changed.
     ///

@@ -24,7 +24,7 @@ pub enum Unstarted {
     Released,
     /// On their way to the scheduler: of those created.
     Submitting,
-    /// Recorded only, since they did not arrive: of those submitting.
+    /// Recorded only, since they did not arrive: of those submitting, or held before they were sent.
     Created,
     /// Queued or held as their scheduler has it, for its reason: of all that have not started.
     Waiting {
@@ -68,7 +68,8 @@ impl Unstarted {
             Self::Queued => &[Created, Submitting, Held],
             Self::Released => &[Held],
             Self::Submitting => &[Created],
-            Self::Created | Self::Sent { .. } => &[Submitting],
+            Self::Created => &[Submitting, Held],
+            Self::Sent { .. } => &[Submitting],
             Self::Waiting { .. } | Self::Cancelled | Self::Ended { .. } => &UNSTARTED,
         }
     }
@@ -137,6 +138,9 @@ statements! {
         "UPDATE job SET cancel_requested = ?3 WHERE batch = ?1 AND +state < 7 AND cancel_requested IS NULL \
          AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
+    WITHDRAW_ROWS =
+        "UPDATE job SET cancel_requested = NULL WHERE batch = ?1 AND state < 7 AND cancel_requested = ?2";
+    WITHDRAW_REST = "UPDATE batch SET cancel_requested = NULL WHERE id = ?1 AND cancel_requested = ?2";
     CANCEL_REST = "UPDATE batch SET cancel_requested = ?2 WHERE id = ?1";
 }
 
@@ -195,6 +199,19 @@ impl Store {
                 .bind(priority)
                 .bind(mask(&UNSTARTED));
             Ok(done.execute(connection).await?.rows_affected())
+        })
+    }
+
+    /// Takes back what [`Self::request_cancel`] stored at `at`, on jobs that have not ended: it reached nobody.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn withdraw_cancel(&mut self, batch: BatchId, at: Timestamp) -> Result<(), StoreError> {
+        self.write("take back a request in", async |connection| {
+            for sql in [WITHDRAW_ROWS, WITHDRAW_REST] {
+                sqlx::query(sql).bind(key(batch)).bind(at.0).execute(&mut *connection).await?;
+            }
+            Ok(())
         })
     }
 

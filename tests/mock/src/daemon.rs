@@ -29,8 +29,24 @@ struct Daemon {
     busy: Mutex<(usize, Instant)>,
 }
 
+/// Closes what the command that started us had open: a client that waits for a descriptor of its own to be closed
+/// waits for its commands, never for a scheduler.
+#[allow(unsafe_code)]
+fn close_inherited() {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2) {
+        // The descriptor of that listing is closed by now.
+        if Path::new(&format!("/proc/self/fd/{fd}")).symlink_metadata().is_ok() {
+            // SAFETY: nothing in this process has been opened yet, so nobody owns it.
+            drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) });
+        }
+    }
+}
+
 /// Runs the daemon of a directory until it is told to end. Returns at once when there is one already.
 pub fn run(dir: &Path) -> std::io::Result<()> {
+    close_inherited();
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("lock"))?;
     if lock.try_lock().is_err() {
         return Ok(());

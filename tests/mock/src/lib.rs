@@ -21,7 +21,7 @@
 //! - The configuration ([`config::Config`]) is read again when its file changes; faults are applied before and
 //!   after `run` by the daemon, so a front-end need not know of them ([`config::CommandFault`]), apart from
 //!   [`config::Faults`], of which each front-end prints its own scheduler's words.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![recursion_limit = "256"]
 #![allow(
     clippy::disallowed_methods,

@@ -131,12 +131,12 @@ pub(crate) fn handed(system: &System, sent: Sent, quiet: bool) -> Handed {
                     ),
                 );
             }
-            Sending::Uncertain(error) => {
+            Sending::Uncertain(why) => {
                 handed.over = false;
                 worse(
                     Exit::UNCERTAIN,
                     format!(
-                        "{error}; whether batch {batch} arrived is not known: it stays `submitting` until a search \
+                        "{why}; whether batch {batch} arrived is not known: it stays `submitting` until a search \
                          for its tag answers, and `cluster wait {batch}` looks after it"
                     ),
                 );
@@ -207,5 +207,9 @@ fn dry_run(system: &System, stage: &Stage, spec: &JobSpec, hold: bool, plan: &Pl
             line(&format!("# the arrays run one after the other, each with at most {most} at once"))?;
         }
     }
-    plan.waits_for_us().map_or(Ok(()), |why| line(&format!("# not sent yet: {why}")))
+    match (plan.never(), plan.waits_for_us()) {
+        (Some(why), _) => line(&format!("# would never be sent: dependency_never_satisfied ({why})")),
+        (None, Some(why)) => line(&format!("# not sent yet: {why}")),
+        (None, None) => Ok(()),
+    }
 }

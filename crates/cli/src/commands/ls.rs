@@ -141,8 +141,11 @@ fn refresh(context: &mut Context) -> anyhow::Result<bool> {
     for text in &report.told {
         talk(&format!("cluster: {text}"));
     }
-    for (job, reason) in &report.stuck {
-        talk(&format!("cluster: job {job} waits: {reason}"));
+    for (job, count, reason) in &report.stuck {
+        talk(&match count {
+            1 => format!("cluster: job {job} waits: {reason}"),
+            _ => format!("cluster: {count} jobs of batch {} wait: {reason}", job.batch),
+        });
     }
     Ok(!report.trouble.is_empty())
 }

@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Send the last script as it lies there, also when it was changed by hand
     #[arg(long)]
     keep_script: bool,
+    /// Wait for nothing, whatever the jobs waited for when they were sent first
+    #[arg(long, conflicts_with = "after")]
+    no_after: bool,
     #[command(flatten)]
     spec: SpecArgs,
     /// Batches or jobs
@@ -26,7 +29,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
-    let selected = context.select(&args.selectors)?;
+    let mut selected = context.select(&args.selectors)?;
+    // What others wait for first.
+    selected.sort_by_key(|selection| selection.batch);
     let (mut sent, mut exit) = (0, Exit::GOOD);
     for selection in selected {
         let states: &[JobState] =
@@ -53,8 +58,8 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
             context.client.retry(selection.batch, &jobs, changed.then_some(spec), args.keep_script)?;
             continue;
         };
-        // What it waited for was over when it was sent first.
-        if !changed {
+        // What is satisfied by now is left out again; what never can be is said.
+        if args.no_after {
             (spec.dependencies, spec.foreign) = (Vec::new(), Vec::new());
         }
         let quiet = context.common.quiet;

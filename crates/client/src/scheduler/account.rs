@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use cluster_core::dialect::{Row, Tasks};
 use cluster_core::{BatchId, Cause, Timestamp};
-use cluster_jobsdb::{ChunkRow, JobRow, RunRecord};
+use cluster_jobsdb::{ChunkRow, JobRow};
 
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::scheduler::conclude::{Ask, Known, conclude, lost};
 use crate::scheduler::follow::Refreshed;
 use crate::scheduler::positions::position_of;
+use crate::scheduler::take::kept;
 use crate::system::{Snapshot, System, SystemError};
 
 impl Client {
@@ -19,19 +20,12 @@ impl Client {
         &mut self,
         system: &System,
         chunks: &[ChunkRow],
-        mut asks: Vec<Ask<'_>>,
+        asks: Vec<Ask<'_>>,
         report: &mut Refreshed,
     ) -> Result<(), ClientError> {
         if asks.is_empty() {
             return Ok(());
         }
-        // One process asks for a batch at a time; the others find its answer in the store.
-        let mut locks = HashMap::new();
-        for ask in &asks {
-            let batch = ask.chunk.batch;
-            locks.entry(batch).or_insert_with(|| self.lock(batch));
-        }
-        asks.retain(|ask| matches!(locks.get(&ask.chunk.batch), Some(Some(_))));
         let mut fresh = Vec::with_capacity(asks.len());
         for ask in asks {
             // It may have been settled while we waited for our turn.
@@ -51,7 +45,12 @@ impl Client {
         let answered = match &answers {
             Ok(_) => true,
             Err(error) => {
-                tracing::info!("system {}: {error}", system.name());
+                // Jobs may wait for its word: a person should know why.
+                report.told.push(format!(
+                    "the accounting of {} cannot be asked: {}",
+                    system.name(),
+                    error.brief()
+                ));
                 false
             }
         };
@@ -78,21 +77,14 @@ impl Client {
             let remote = chunk.remote.as_ref().map(|id| id.0.clone()).unwrap_or_default();
             let end = ends.get(&(remote, task));
             let known = Known { system, chunk, layout: &layout, job, record };
-            let change = match end {
-                Some((row, _)) => conclude(&known, Some(row)),
-                None if row.is_some() => conclude(&known, *row),
-                None => known.without_accounting(answered),
+            let change = match (end, row) {
+                (Some((end, _)), Some(row)) => conclude(&known, &[row, end]),
+                (Some((end, _)), None) => conclude(&known, &[end]),
+                (None, Some(row)) => conclude(&known, &[row]),
+                (None, None) => known.without_accounting(answered),
             };
-            if let (Some((row, at)), Some(change)) = (end, &change)
-                && !row.text.is_empty()
-            {
-                records.push(RunRecord {
-                    job: job.id,
-                    run: change.run,
-                    source: "accounting".to_owned(),
-                    at: *at,
-                    text: row.text.as_bytes().to_vec(),
-                });
+            if let (Some((row, at)), Some(change)) = (end, &change) {
+                records.extend(kept(change, row, "accounting", Some(*at)));
             }
             let change = change.or_else(|| lost(&known, self.scheduling().lost_after));
             changes.extend(change);

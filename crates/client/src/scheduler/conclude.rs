@@ -110,7 +110,7 @@ impl Known<'_> {
             self.system.dialect().capabilities().accounting && self.system.config().accounting != Some(false);
         if self.record.is_over() {
             let waited = self.record.over_at().map_or(Duration::MAX, |at| Timestamp::now().since(at));
-            return (!has_accounting || waited >= PATIENCE).then(|| conclude(self, None)).flatten();
+            return (!has_accounting || waited >= PATIENCE).then(|| conclude(self, &[])).flatten();
         }
         // Cancelled before it started, some schedulers keep nothing of a job.
         let asked = self.job.cancel_requested.filter(|_| self.record.started.is_none())?;
@@ -120,7 +120,7 @@ impl Known<'_> {
         let now = Timestamp::now();
         let seen = Seen::Ended { status: None, signalled: false, cause: Some(Cause::Cancelled) };
         let inferred = Observation { run: self.run(None), rank: Rank::Inference, at: now, seen };
-        self.ended([inferred], None)
+        self.ended([inferred], &[])
     }
 
     fn good_queries_since(&self, since: Timestamp) -> usize {
@@ -129,7 +129,8 @@ impl Known<'_> {
         seen.queries.iter().filter(|began| **began > since).count()
     }
 
-    fn ended(&self, more: impl IntoIterator<Item = Observation>, row: Option<&Row<'_>>) -> Option<JobChange> {
+    fn ended(&self, more: impl IntoIterator<Item = Observation>, rows: &[&Row<'_>]) -> Option<JobChange> {
+        let row = rows.last().copied();
         let run = self.run(row);
         let mut evidence = Evidence::default();
         for observation in self.record.observations(run).into_iter().chain(more) {
@@ -140,7 +141,8 @@ impl Known<'_> {
         }
         let outcome = evidence.outcome();
         let cause = outcome.cause?;
-        let at = self.record.over_at().or(row.and_then(|row| row.ended)).unwrap_or_else(Timestamp::now);
+        let ended = rows.iter().rev().find_map(|row| row.ended);
+        let at = self.record.over_at().or(ended).unwrap_or_else(Timestamp::now);
         let started = self.record.started.as_ref();
         let reason = match (&self.record.stopped, row) {
             (Some((job, why)), _) => Some(format!("{job} {why}")),
@@ -156,32 +158,38 @@ impl Known<'_> {
             cause: Some(cause),
             status: outcome.status,
             reason,
-            started: started.map(|(at, _)| *at).or(row.and_then(|row| row.started)),
+            started: started.map(|(at, _)| *at).or(rows.iter().rev().find_map(|row| row.started)),
             ended: Some(at),
             host: started
                 .map(|(_, host)| host.clone())
                 .or_else(|| row.map(|row| row.hosts.clone().into_owned()).filter(|hosts| !hosts.is_empty())),
             remote: self.remote(),
             output,
-            usage: row.and_then(usage),
+            usage: rows.iter().rev().find_map(|row| usage(row)),
             evidence: Some(evidence),
-            ..JobChange::new(self.job.id, self.chunk.k, run, outcome.state, at)
+            // The clocks of scheduler, node and this host differ: an end that nobody explains must not seem
+            // older than the state it ends.
+            ..JobChange::new(self.job.id, self.chunk.k, run, outcome.state, at.max(self.job.changed))
         })
     }
 }
 
-/// The end of a job, from its record and the scheduler's own word on it, where there is one.
-pub(crate) fn conclude(known: &Known<'_>, row: Option<&Row<'_>>) -> Option<JobChange> {
-    let run = known.run(row);
+/// The end of a job, from its record and the scheduler's own words on it, the best last.
+pub(crate) fn conclude(known: &Known<'_>, rows: &[&Row<'_>]) -> Option<JobChange> {
+    let run = known.run(rows.last().copied());
     let now = Timestamp::now();
     let mut more = Vec::new();
-    if let Some(row) = row {
+    for (i, row) in rows.iter().enumerate() {
+        // One that knows neither code nor cause must not hide what another knows.
+        if row.status.is_none() && row.cause.is_none() && rows.len() > 1 && i + 1 == rows.len() {
+            continue;
+        }
         let seen = Seen::Ended { status: row.status, signalled: false, cause: row.cause };
         let at = row.ended.unwrap_or(now);
         more.push(Observation { run, rank: Rank::Accounting, at, seen });
     }
     // Where nobody names the cause of a bad end, the scheduler's own output may.
-    let named = row.is_some_and(|row| row.cause.is_some());
+    let named = rows.iter().any(|row| row.cause.is_some());
     if !named
         && !known.record.is_plain()
         && let Some(cause) = cause_in_log(known)
@@ -191,7 +199,7 @@ pub(crate) fn conclude(known: &Known<'_>, row: Option<&Row<'_>>) -> Option<JobCh
         let seen = Seen::Ended { status, signalled: false, cause: Some(cause) };
         more.push(Observation { run, rank: Rank::Queue, at, seen });
     }
-    known.ended(more, row)
+    known.ended(more, rows)
 }
 
 /// A job of which no trace is left, when all that is asked for has come together.
@@ -220,7 +228,7 @@ pub(crate) fn lost(known: &Known<'_>, lost_after: Option<Duration>) -> Option<Jo
     }
     let run = known.run(None);
     let inferred = Observation { run, rank: Rank::Inference, at: now, seen: Seen::Lost };
-    let change = known.ended([inferred], None)?;
+    let change = known.ended([inferred], &[])?;
     let gone = format!("{} shows no trace of it any more", system.name());
     Some(JobChange { reason: Some(gone), ended: Some(now), at: now, ..change })
 }
@@ -235,12 +243,12 @@ pub(crate) fn closed_run(job: &JobRow, at: Timestamp) -> JobChange {
     }
 }
 
-/// The scheduler's own words for an end.
+/// The scheduler's own words for an end, where they say more than its state.
 fn said(row: &Row<'_>) -> Option<String> {
-    let words = [&row.raw_state, &row.reason];
-    let words: Vec<&str> =
-        words.iter().map(|word| word.trim()).filter(|word| !word.is_empty() && *word != "None").collect();
-    (!words.is_empty()).then(|| words.join(", "))
+    let reason = row.reason.trim();
+    let words = [row.raw_state.trim(), reason];
+    (!matches!(reason, "" | "None"))
+        .then(|| words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(", "))
 }
 
 pub(crate) fn usage(row: &Row<'_>) -> Option<Usage> {

@@ -1,12 +1,13 @@
 //! Cancel, hold, release.
 
 use cluster_core::dialect::{Control, ControlTarget, RefusalKind, Whose};
-use cluster_core::{JobState, Timestamp};
+use cluster_core::{IndexSet, JobState, Timestamp};
 use cluster_jobsdb::{ChunkRow, Selection, Unstarted};
 
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::scheduler::positions::positions_of;
+use crate::scheduler::send::{HandedOver, cancelled};
 use crate::system::System;
 use crate::watch::LIVE;
 
@@ -32,14 +33,13 @@ impl Client {
         selected: &[Selection],
     ) -> Result<u64, ClientError> {
         let now = Timestamp::now();
-        let (mut count, mut targets) = (0, Vec::new());
+        let (mut count, mut targets, mut sent) = (0, Vec::new(), Vec::new());
         for selection in selected {
             let batch = selection.batch;
             let mut left = self.store()?.indices_in(batch, states(control))?;
             if let Some(jobs) = &selection.jobs {
                 left = left.intersection(jobs);
             }
-            count += left.len();
             if control == Control::Cancel {
                 self.store()?.request_cancel(batch, selection.jobs.as_ref(), now)?;
             }
@@ -51,6 +51,7 @@ impl Client {
                     continue;
                 }
                 left = left.difference(&here);
+                count += here.len();
                 match &chunk.remote {
                     None => self.control_unsent(chunk, control, &here)?,
                     Some(id) => {
@@ -58,6 +59,7 @@ impl Client {
                         let part = chunk.array && !live.difference(&here).is_empty();
                         let positions = part.then(|| positions_of(&chunk.jobs, &here));
                         targets.push(ControlTarget { id: id.clone(), positions, seen: false });
+                        sent.push((batch, here));
                     }
                 }
             }
@@ -66,38 +68,75 @@ impl Client {
             return Ok(count);
         }
         self.mark_seen(system, &mut targets);
+        let mut trouble = None;
         for invocation in system.dialect().control(control, &targets) {
-            let output = system.run(&invocation).map_err(ClientError::System)?;
-            match system.read(&invocation, &output) {
-                Ok(_) => {}
+            let output = system.run(&invocation);
+            match output.and_then(|output| system.read(&invocation, &output).map(drop)) {
+                Ok(()) => {}
                 // Over, or gone already: there is nothing to do.
                 Err(error) if error.refusal() == Some(RefusalKind::UnknownJob) => {}
-                Err(error) => return Err(ClientError::System(error)),
+                // The other calls are made all the same.
+                Err(error) => drop(trouble.get_or_insert(error)),
             }
+        }
+        if let Some(error) = trouble {
+            if control == Control::Cancel {
+                // What reached nobody is no reason for anything.
+                for (batch, _) in &sent {
+                    self.store()?.withdraw_cancel(*batch, now)?;
+                }
+            }
+            return Err(ClientError::System(error));
         }
         let to = match control {
             Control::Cancel => return Ok(count),
             Control::Hold => Unstarted::Held,
             Control::Release => Unstarted::Released,
         };
-        let mut changed = 0;
-        for selection in selected {
-            changed += self.store()?.set_unstarted(selection.batch, selection.jobs.as_ref(), &to, now)?;
+        for (batch, here) in sent {
+            self.store()?.set_unstarted(batch, Some(&here), &to, now)?;
         }
-        Ok(changed)
+        Ok(count)
     }
 
-    /// Jobs that no scheduler knows yet. One that may have got through is cancelled when it is found.
+    /// Jobs that no scheduler knows yet. A process that is sending them just now finds the request to cancel
+    /// when it is done; what is held or released is what goes out.
     fn control_unsent(
         &mut self,
         chunk: &ChunkRow,
         control: Control,
-        here: &cluster_core::IndexSet,
+        here: &IndexSet,
     ) -> Result<(), ClientError> {
-        if control == Control::Cancel && chunk.tried.is_none() {
-            let now = Timestamp::now();
-            self.store()?.set_unstarted(chunk.batch, Some(here), &Unstarted::Cancelled, now)?;
+        let Some(_lock) = self.lock(chunk.batch) else {
+            if control == Control::Cancel {
+                return Ok(());
+            }
+            return Err(ClientError::Usage(format!(
+                "batch {} is being sent just now: try again in a moment",
+                chunk.batch
+            )));
+        };
+        let all = self.store()?.indices_in(chunk.batch, &LIVE)?.intersection(&chunk.jobs);
+        let whole = all.difference(here).is_empty();
+        let now = Timestamp::now();
+        if control == Control::Cancel {
+            // Some of an array are cancelled when it has been sent: cut out, they would shift the others.
+            if chunk.tried.is_none() && whole {
+                cancelled(self.store()?, chunk)?;
+            }
+            return Ok(());
         }
+        if !whole {
+            return Err(ClientError::Usage(format!(
+                "batch {} has not been sent yet: hold or release it as a whole, or wait until it was sent",
+                chunk.batch
+            )));
+        }
+        let hold = control == Control::Hold;
+        let text = HandedOver { hold, ..HandedOver::of(chunk) }.to_text();
+        self.store()?.set_depends(chunk.batch, chunk.k, text.as_deref())?;
+        let to = if hold { Unstarted::Held } else { Unstarted::Created };
+        self.store()?.set_unstarted(chunk.batch, Some(here), &to, now).map(drop)?;
         Ok(())
     }
 

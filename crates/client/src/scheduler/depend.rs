@@ -32,9 +32,6 @@ pub(crate) struct Waits {
     pub(crate) elementwise: Vec<(IndexSet, RemoteDependency)>,
 }
 
-/// Single elements of an array that are named one by one; of more the whole array is waited for.
-const ELEMENTS: u64 = 50;
-
 /// Looks at the dependencies of a batch for `system`.
 pub(crate) fn resolve(
     store: &mut Store,
@@ -73,9 +70,9 @@ pub(crate) fn resolve(
             later = Some(format!("waits for {dependency}, which has not been sent yet"));
         } else if jobs.len() > Gate::MOST {
             later = Some(format!("waits for {dependency}: more than {} jobs", Gate::MOST));
-        } else {
-            waits.gated.push(Gated { kind: dependency.kind, batch: batch.id, jobs: Some(left.clone()) });
-            hand_over(&chunks, dependency.kind, &jobs, &left, element, &mut waits.remote);
+        } else if !hand_over(&chunks, capabilities, dependency.kind, &jobs, &left, element, &mut waits) {
+            later =
+                Some(format!("waits for {dependency}, single elements of an array, which {system} cannot"));
         }
     }
     for foreign in &spec.foreign {
@@ -135,36 +132,44 @@ fn left_of(
     })
 }
 
-/// In the scheduler's terms: whole arrays where that says the same, else elements. Those that are over have
-/// ended as they should, so that an array of them and of others is as good as the others alone.
+/// In the scheduler's terms: whole arrays where that says the same, else elements. False where it cannot wait
+/// for elements. Those that are over have ended as they should, so that an array of them and of others is as good
+/// as the others alone; but not where one was sent again, since the array keeps what it came to first.
 fn hand_over(
     chunks: &[ChunkRow],
+    capabilities: Capabilities,
     kind: DependencyKind,
     asked: &IndexSet,
     left: &IndexSet,
     element: &dyn Fn(&cluster_core::RemoteId, u32) -> cluster_core::RemoteId,
-    to: &mut Vec<RemoteDependency>,
-) {
-    // A job that was sent again counts as what was sent last.
-    let mut open = left.clone();
+    waits: &mut Waits,
+) -> bool {
+    let (mut open, mut newer) = (left.clone(), IndexSet::new());
+    let Some(batch) = chunks.first().map(|chunk| chunk.batch) else { return true };
     for chunk in chunks.iter().rev() {
         let here = chunk.jobs.intersection(&open);
+        let whole = chunk.jobs.difference(asked).is_empty() && chunk.jobs.intersection(&newer).is_empty();
+        newer = newer.union(&chunk.jobs);
         let Some(remote) = chunk.remote.as_ref().filter(|_| !here.is_empty()) else { continue };
         open = open.difference(&here);
         let mut push = |id, array| {
-            to.push(RemoteDependency { kind, id, array, elementwise: false, gated: true });
+            let gated = RemoteDependency { kind, id, array, elementwise: false, gated: true };
+            waits.remote.push(gated);
         };
-        let whole = chunk.jobs.difference(asked).is_empty();
         if !chunk.array {
             push(remote.clone(), false);
-        } else if whole || here.len() > ELEMENTS {
+        } else if whole {
             push(remote.clone(), true);
+        } else if !capabilities.element_dependencies {
+            return false;
         } else {
             for position in positions_of(&chunk.jobs, &here).iter() {
                 push(element(remote, position), false);
             }
         }
+        waits.gated.push(Gated { kind, batch, jobs: Some(here), k: chunk.k });
     }
+    true
 }
 
 /// Job for job: both batches have the same indices, and are cut alike.
@@ -211,6 +216,7 @@ fn elementwise(
         };
         waits.elementwise.push((chunk.jobs, remote));
     }
-    waits.gated.push(Gated { kind: DependencyKind::AfterOk, batch: batch.id, jobs: None });
+    // Each of them was sent once: whatever record there is is of that.
+    waits.gated.push(Gated { kind: DependencyKind::AfterOk, batch: batch.id, jobs: None, k: 0 });
     Ok(())
 }

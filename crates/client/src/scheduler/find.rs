@@ -1,13 +1,26 @@
 //! Finding a submission again by its tag.
 
 use cluster_core::dialect::{Reading, Row, Whose};
+use cluster_core::status_file::{StatusLine, parse};
 use cluster_core::{RemoteId, Tag, Timestamp};
+use cluster_jobsdb::ChunkRow;
 
+use crate::layout::Layout;
 use crate::system::{System, SystemError};
 
-/// The id of the submission with this tag, from the user's whole queue as it is now, else from the
-/// accounting since `since`. `None`: both answered, and neither knows it.
-pub(crate) fn find(system: &System, tag: &Tag, since: Timestamp) -> Result<Option<RemoteId>, SystemError> {
+/// The id of a submission: from the records of its jobs, where one has begun; from the user's whole queue as it
+/// is now; from the accounting. `None`: all answered, and none knows it.
+pub(crate) fn find(
+    system: &System,
+    layout: &Layout,
+    chunk: &ChunkRow,
+) -> Result<Option<RemoteId>, SystemError> {
+    if let Some(found) = in_records(layout, chunk) {
+        return Ok(Some(found));
+    }
+    let tag = &chunk.tag;
+    // A clock that differs by minutes must not hide it.
+    let since = Timestamp(chunk.created.0.saturating_sub(3_600_000_000));
     let user = [system.user().to_owned()];
     let queue = system.queue_now(Whose::Users(&user), Timestamp::now())?;
     if let Some(found) = queue.jobs(system)?.rows.iter().find_map(|row| id_with(row, tag)) {
@@ -19,6 +32,30 @@ pub(crate) fn find(system: &System, tag: &Tag, since: Timestamp) -> Result<Optio
         }
     }
     Ok(None)
+}
+
+/// What a job of it wrote down when it began. Only a script that was accepted has ever run.
+fn in_records(layout: &Layout, chunk: &ChunkRow) -> Option<RemoteId> {
+    chunk.jobs.iter().find_map(|index| {
+        let text = std::fs::read(layout.job_file(chunk.batch, index, chunk.k, "status")).ok()?;
+        parse(&text).find_map(|line| match line {
+            StatusLine::Start { remote, .. } if remote != "-" => {
+                Some(RemoteId(if chunk.array { array_of(&remote) } else { remote }))
+            }
+            _ => None,
+        })
+    })
+}
+
+/// The array of an element: `4711_3`, `12[3].srv`, `88.3`.
+fn array_of(element: &str) -> String {
+    if let Some((before, after)) =
+        element.split_once('[').and_then(|(a, rest)| Some((a, rest.split_once(']')?.1)))
+    {
+        return format!("{before}[]{after}");
+    }
+    let cut = element.rfind('_').or_else(|| element.rfind('.')).unwrap_or(element.len());
+    element[..cut].to_owned()
 }
 
 fn id_with(row: &Row<'_>, tag: &Tag) -> Option<RemoteId> {
@@ -38,6 +75,13 @@ pub(crate) fn submitted(reading: Reading<'_>) -> Option<RemoteId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_element_names_its_array() {
+        for (element, array) in [("4711_3", "4711"), ("12[3].srv", "12[].srv"), ("88.3", "88"), ("7", "7")] {
+            assert_eq!(array_of(element), array);
+        }
+    }
 
     #[test]
     fn the_tag_is_in_the_comment_or_ends_the_name() {

@@ -83,12 +83,13 @@ pub(crate) fn is_stuck(row: &Row<'_>) -> bool {
         "BeginTime",
         "JobArrayTaskLimit",
         "JobHeldUser",
+        "JobHeldAdmin",
         "Prolog",
         "Cleaning",
         "NodesConfiguring",
     ];
     !row.reason.split(',').all(|reason| USUAL.contains(&reason.trim()))
-        && !row.reason.starts_with("Not Running: Draining")
+        && !["Not Running:", "waits for"].iter().any(|usual| row.reason.starts_with(usual))
 }
 
 #[cfg(test)]

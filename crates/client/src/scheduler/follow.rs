@@ -30,8 +30,8 @@ pub struct Refresh<'a> {
 pub struct Refreshed {
     /// The systems that could not be asked, and why. Nothing changed for their jobs but by their records.
     pub trouble: Vec<(String, SystemError)>,
-    /// Jobs that may wait for ever, and the scheduler's reason.
-    pub stuck: Vec<(JobId, String)>,
+    /// Jobs that may wait for ever: the first of each kind, how many there are, and the scheduler's reason.
+    pub stuck: Vec<(JobId, u64, String)>,
     /// What became of submissions that had been left open, for people.
     pub told: Vec<String>,
     /// Whether something in the store changed.
@@ -118,10 +118,11 @@ impl Client {
         };
         // Who cannot be asked cannot be sent anything either.
         for chunk in open.iter().filter(|_| began.is_some()) {
-            let before = report.trouble.len();
-            self.settle(system, chunk, report)?;
-            if report.trouble.len() > before {
-                break;
+            match self.settle(system, chunk, report) {
+                Ok(()) => {}
+                // What is wrong with one batch is no reason to pass over the others.
+                Err(ClientError::Store(error)) => return Err(ClientError::Store(error)),
+                Err(error) => report.told.push(format!("batch {}: {error}", chunk.batch)),
             }
         }
         for error in &jobs.errors {

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 /// Held while a submit command of a batch may run, also across the renaming of its directory. A process that
 /// was killed holds nothing: whoever finds a try without an answer and takes the lock knows that nobody waits
@@ -16,6 +17,23 @@ pub(crate) struct SendLock {
 }
 
 impl SendLock {
+    /// The same, waiting for another process for at most `patience`.
+    ///
+    /// # Errors
+    /// As [`Self::take`], and where the other one does not come to its end.
+    pub(crate) fn wait(dir: &Path, patience: Duration) -> io::Result<Self> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(lock) = Self::take(dir)? {
+                return Ok(lock);
+            }
+            if Instant::now() >= deadline {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "another process is sending it"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// Of the batch whose files are in `dir`; `None` where another process has it. A file system without locks
     /// gives it to anybody: there the time since the last try has to do.
     ///
@@ -24,7 +42,12 @@ impl SendLock {
     pub(crate) fn take(dir: &Path) -> io::Result<Option<Self>> {
         let dir = File::open(dir)?;
         match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _dir: Some(dir) })),
+            Ok(()) => {
+                // A submit command that outlives us goes on holding it: as long as it may hand something over,
+                // nobody takes the submission for one that was left.
+                let _ = fcntl_setfd(&dir, FdFlags::empty());
+                Ok(Some(Self { _dir: Some(dir) }))
+            }
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(_) => Ok(Some(Self { _dir: None })),
         }

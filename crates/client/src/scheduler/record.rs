@@ -7,6 +7,8 @@ use cluster_core::life::{Observation, Rank, Seen};
 use cluster_core::status_file::{StatusLine, parse};
 use cluster_core::{ExitStatus, JobId, JobState, RunNumber, SubmissionNumber, Timestamp};
 
+use cluster_jobsdb::{ChunkRow, JobRow};
+
 use crate::layout::Layout;
 
 /// What the newest run in a status file says.
@@ -59,6 +61,16 @@ impl Record {
             }
         }
         record
+    }
+
+    /// The same, where it is about the newest run of the job: after a requeue it still tells of the one before,
+    /// until the next begins.
+    pub(crate) fn of_run(self, chunk: &ChunkRow, job: &JobRow) -> Self {
+        let sent_as = chunk.runs.of(job.id.index).unwrap_or(1);
+        if self.runs > 0 && job.k == chunk.k && sent_as + self.runs - 1 < job.run {
+            return Self { runs: self.runs, ..Self::default() };
+        }
+        self
     }
 
     /// Whether it says that the run is over.

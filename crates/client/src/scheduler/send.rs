@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cluster_core::dialect::{DialectError, RefusalKind, RemoteDependency, SubmitRequest};
-use cluster_core::{Cause, JobSpec, RemoteId, Timestamp};
-use cluster_jobsdb::{ChunkRow, Store};
+use cluster_core::host::Invocation;
+use cluster_core::{Cause, ExitStatus, JobSpec, RemoteId, Timestamp};
+use cluster_jobsdb::{ChunkRow, JobQuery, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ClientError;
@@ -51,7 +52,7 @@ pub enum Sending {
     /// system tries again.
     OutOfReach(SystemError),
     /// It may have got through: it stays `submitting` until a search answers.
-    Uncertain(SystemError),
+    Uncertain(String),
     /// It is sent when what it waits for is over.
     Later(String),
     /// It can never run; the jobs ended as `dependency_never_satisfied`.
@@ -61,6 +62,9 @@ pub enum Sending {
 /// After a doubt a submission is made again only when so much time has passed since the command was killed:
 /// what it had handed over shows by then.
 pub(crate) const DOUBT: Duration = Duration::from_secs(60);
+
+/// After this time a queue without accounting may have forgotten a job that has ended.
+const FORGOTTEN: Duration = Duration::from_secs(240);
 
 /// The first wait before another try; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -84,21 +88,12 @@ pub(crate) fn send(
     let (batch, k) = (chunk.batch, chunk.k);
     let mut handed = HandedOver::of(chunk);
     if handed.follows {
-        let chunks = store.chunks(batch)?;
-        let before = chunks.iter().find(|one| one.k + 1 == k);
-        match before.map(|one| (one.remote.clone(), one.array, one.over)) {
-            Some((Some(id), array, _)) => handed.after.push(RemoteDependency {
-                kind: cluster_core::DependencyKind::AfterAny,
-                id,
-                array,
-                elementwise: false,
-                gated: false,
-            }),
-            // It was refused: there is nothing to follow.
-            Some((None, _, true)) | None => {}
-            Some((None, _, false)) => {
+        match followed(&store.chunks(batch)?, k) {
+            Followed::Nothing => {}
+            Followed::NotSent => {
                 return Ok(Sending::Later(format!("follows the submission before it of batch {batch}")));
             }
+            Followed::Array(remote) => handed.after.push(remote),
         }
     }
     let script = layout.script(batch, k);
@@ -121,53 +116,55 @@ pub(crate) fn send(
             return refused(store, chunk, SystemError::Answer { system, command, source: Box::new(source) });
         }
     };
-    let odd = || SystemError::Odd { system: system.name().to_owned(), command: invocation.command_line() };
     let mut search = chunk.tried.is_some();
-    // Our own try, or one of a process that is gone.
-    let mut doubt = chunk.doubt.or(chunk.tried);
+    let mut doubt = chunk.doubt;
+    if chunk.tried.is_some_and(|tried| doubt.is_none_or(|doubt| doubt < tried)) {
+        // A process that is gone made this try. Its command may have lived until now: it held the lock.
+        let now = Timestamp::now();
+        store.mark_doubt(batch, k, now)?;
+        doubt = Some(now);
+    }
     let mut wait = FIRST_WAIT;
     let mut left = retries;
     loop {
-        let trouble = if search {
-            match find(system, &chunk.tag, chunk.created) {
-                Ok(Some(id)) => {
-                    store.mark_sent(batch, k, &id, Timestamp::now(), handed.hold)?;
-                    return Ok(Sending::Accepted(id));
+        if all_cancelled(store, chunk)? {
+            return cancelled(store, chunk);
+        }
+        let mut trouble = None;
+        if search {
+            match find(system, layout, chunk) {
+                Ok(Some(id)) => return accepted(store, chunk, id, handed.hold),
+                Ok(None) => {
+                    if let Some(why) = doubt.and_then(|doubt| still_in_doubt(system, chunk, doubt)) {
+                        return Ok(Sending::Uncertain(why));
+                    }
                 }
-                Ok(None) if doubt.is_some_and(|doubt| Timestamp::now().since(doubt) < DOUBT) => {
-                    return Ok(Sending::Uncertain(odd()));
-                }
-                Ok(None) => None,
-                Err(error) => Some(error),
+                Err(error) => trouble = Some(error),
             }
-        } else {
-            None
-        };
+        }
         let trouble = match trouble {
             Some(error) => error,
             None => {
                 store.mark_tried(batch, k, Timestamp::now())?;
-                let output = system.submit(&invocation);
-                let answer = output.and_then(|output| {
-                    let reading = system.read(&invocation, &output)?;
-                    submitted(reading).ok_or_else(odd)
-                });
-                match answer {
-                    Ok(id) => {
-                        store.mark_sent(batch, k, &id, Timestamp::now(), handed.hold)?;
-                        return Ok(Sending::Accepted(id));
-                    }
+                match answer(system, &invocation) {
+                    Ok(id) => return accepted(store, chunk, id, handed.hold),
                     Err(error) if error.is_doubt() && !never_arrived(&error) => {
                         let now = Timestamp::now();
                         store.mark_doubt(batch, k, now)?;
                         (doubt, search) = (Some(now), true);
-                        say(&format!("{error}; looking for it by its tag {}", chunk.tag));
+                        say(&format!("{}; looking for it by its tag {}", error.brief(), chunk.tag));
                         continue;
+                    }
+                    // What nobody knows the meaning of may have come after the job was taken.
+                    Err(error) if error.refusal() == Some(RefusalKind::Other) => {
+                        return match find(system, layout, chunk) {
+                            Ok(Some(id)) => accepted(store, chunk, id, handed.hold),
+                            _ => refused(store, chunk, error),
+                        };
                     }
                     Err(error) if !error.is_passing() => return refused(store, chunk, error),
                     Err(error) => {
                         store.mark_untried(batch, k)?;
-                        doubt = chunk.doubt;
                         error
                     }
                 }
@@ -176,17 +173,101 @@ pub(crate) fn send(
         // Nothing got through as far as anybody can tell, but only a search makes sure.
         search = true;
         if left == 0 {
-            return Ok(if doubt.is_some() {
-                Sending::Uncertain(trouble)
-            } else {
-                Sending::OutOfReach(trouble)
+            return Ok(match doubt {
+                Some(_) => Sending::Uncertain(trouble.to_string()),
+                None => Sending::OutOfReach(trouble),
             });
         }
         left -= 1;
-        say(&format!("{trouble}; trying again in {} s", wait.as_secs()));
+        say(&format!("{}; trying again in {} s", trouble.brief(), wait.as_secs()));
         std::thread::sleep(wait);
         wait *= 2;
     }
+}
+
+/// Runs the submit command once.
+fn answer(system: &System, invocation: &Invocation) -> Result<RemoteId, SystemError> {
+    let odd = || SystemError::Odd { system: system.name().to_owned(), command: invocation.command_line() };
+    let output = system.submit(invocation)?;
+    // Killed by somebody: whatever it had printed by then, it may have been accepted.
+    let killed = match output.status {
+        ExitStatus::Signal(_) => true,
+        ExitStatus::Exit(code) => [124, 137, 143].contains(&code) && output.stdout.is_empty(),
+    };
+    match system.read(invocation, &output) {
+        Ok(reading) => submitted(reading).ok_or_else(odd),
+        Err(error) if killed && error.refusal().is_none_or(|kind| kind == RefusalKind::Other) => Err(odd()),
+        Err(error) => Err(error),
+    }
+}
+
+fn accepted(store: &mut Store, chunk: &ChunkRow, id: RemoteId, held: bool) -> Result<Sending, ClientError> {
+    store.mark_sent(chunk.batch, chunk.k, &id, Timestamp::now(), held)?;
+    Ok(Sending::Accepted(id))
+}
+
+/// Why a submission that was looked for and not found is not made again yet.
+fn still_in_doubt(system: &System, chunk: &ChunkRow, doubt: Timestamp) -> Option<String> {
+    let since = Timestamp::now().since(doubt);
+    let text = format!(
+        "{} gave no answer to the submission, and nothing with the tag {} is found yet",
+        system.name(),
+        chunk.tag
+    );
+    if since < DOUBT {
+        return Some(format!(
+            "{text}; it is made again in {} s at the earliest",
+            (DOUBT - since).as_secs() + 1
+        ));
+    }
+    let has_accounting =
+        system.dialect().capabilities().accounting && system.config().accounting != Some(false);
+    // A queue forgets what has ended: without accounting nobody can tell any more whether it ran.
+    (!has_accounting && since > FORGOTTEN).then(|| {
+        format!("{text}; without accounting it may have run since: look, and `cluster cancel {0}` or submit it anew", chunk.batch)
+    })
+}
+
+/// Whether nobody wants it any more.
+pub(crate) fn all_cancelled(store: &mut Store, chunk: &ChunkRow) -> Result<bool, ClientError> {
+    let query = JobQuery { jobs: Some(chunk.jobs.clone()), limit: u32::MAX, ..JobQuery::default() };
+    let jobs = store.jobs(chunk.batch, &query)?;
+    Ok(jobs.iter().all(|job| job.cancel_requested.is_some() || job.state.is_end()))
+}
+
+/// Ends a submission that was cancelled before it got through.
+pub(crate) fn cancelled(store: &mut Store, chunk: &ChunkRow) -> Result<Sending, ClientError> {
+    let why = "it was cancelled before it was sent";
+    store.mark_refused(chunk.batch, chunk.k, Cause::Cancelled, why, Timestamp::now())?;
+    Ok(Sending::Never(why.to_owned()))
+}
+
+/// What a chained submission follows.
+enum Followed {
+    Nothing,
+    NotSent,
+    Array(RemoteDependency),
+}
+
+/// The nearest submission before `k` that runs, or is to run: those that were refused are passed over.
+fn followed(chunks: &[ChunkRow], k: u32) -> Followed {
+    for one in chunks.iter().rev().filter(|one| one.k < k) {
+        match &one.remote {
+            Some(id) => {
+                return Followed::Array(RemoteDependency {
+                    kind: cluster_core::DependencyKind::AfterAny,
+                    id: id.clone(),
+                    array: one.array,
+                    elementwise: false,
+                    gated: false,
+                });
+            }
+            None if !one.over => return Followed::NotSent,
+            None if !HandedOver::of(one).follows => return Followed::Nothing,
+            None => {}
+        }
+    }
+    Followed::Nothing
 }
 
 /// Whether nobody was there to take the call: then it has not got through for certain. A time-out of a call

@@ -1,7 +1,7 @@
 //! Submissions that were left open: cut off, in doubt, out of reach, or waiting for us.
 
 use cluster_core::dialect::Control;
-use cluster_core::{BatchId, Cause, IndexSet, JobState, Timestamp};
+use cluster_core::{BatchId, Cause, IndexSet, Timestamp};
 use cluster_jobsdb::{ChunkRow, JobQuery, Selection, Unstarted};
 
 use crate::client::Client;
@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::scheduler::depend::Resolved;
 use crate::scheduler::follow::Refreshed;
 use crate::scheduler::lock::SendLock;
-use crate::scheduler::send::{DOUBT, HandedOver, Sending, send};
+use crate::scheduler::send::{DOUBT, HandedOver, Sending, all_cancelled, cancelled, send};
 use crate::system::System;
 
 impl Client {
@@ -30,27 +30,25 @@ impl Client {
         let Some(_lock) = self.claim(chunk)? else { return Ok(()) };
         let fresh = self.store()?.chunks(batch)?.into_iter().find(|one| one.k == chunk.k);
         let Some(chunk) = fresh.filter(|chunk| chunk.remote.is_none() && !chunk.over) else { return Ok(()) };
-        let spec = self.spec(batch, chunk.k)?;
-        let plan = self.plan(system, &spec)?;
-        let handed = HandedOver::of(&chunk);
         let mut chunk = chunk;
-        if chunk.tried.is_none() && self.all_cancelled(&chunk)? {
-            let end = "it was cancelled before it was sent";
-            self.store()?.mark_refused(batch, chunk.k, Cause::Cancelled, end, Timestamp::now())?;
+        if chunk.tried.is_none() && all_cancelled(self.store()?, &chunk)? {
+            cancelled(self.store()?, &chunk)?;
             report.changed = true;
             return Ok(());
         }
+        let spec = self.spec(batch, chunk.k)?;
+        let plan = match self.plan(system, &spec) {
+            Ok(plan) => plan,
+            // What it waits for is not there any more, or not as it was: nobody can tell when it may run.
+            Err(ClientError::Usage(why)) => return self.never(&chunk, &why, report),
+            Err(error) => return Err(error),
+        };
+        let handed = HandedOver::of(&chunk);
         if chunk.tried.is_none() {
             // Nothing of it has got through: what it waits for may have come to its end meanwhile.
             match &plan.resolved {
                 Resolved::Later(_) => return Ok(()),
-                Resolved::Never(why) => {
-                    let cause = Cause::DependencyNeverSatisfied;
-                    self.store()?.mark_refused(batch, chunk.k, cause, why, Timestamp::now())?;
-                    report.told.push(format!("batch {batch} will not run: {why}"));
-                    report.changed = true;
-                    return Ok(());
-                }
+                Resolved::Never(why) => return self.never(&chunk, why, report),
                 // What is left to wait for is on this system by now: the scheduler and the gate see to it.
                 Resolved::Ready(_) => {
                     let after = plan.dependencies(&chunk.jobs);
@@ -72,15 +70,25 @@ impl Client {
             !matches!(sending, Sending::Later(_) | Sending::OutOfReach(_) | Sending::Uncertain(_));
         match sending {
             Sending::Accepted(id) => {
-                report.told.push(format!("batch {batch} is {} {id}", system.name()));
+                report.told.push(format!("batch {batch} is job {id} of {}", system.name()));
                 self.cancel_late(system, &chunk)?;
             }
             Sending::Refused(error) => report.told.push(format!("batch {batch}: {error}")),
-            Sending::OutOfReach(error) | Sending::Uncertain(error) => {
-                report.trouble.push((system.name().to_owned(), error));
+            // The queue was asked a moment ago, and answered: it is about this one alone.
+            Sending::OutOfReach(error) => {
+                report.told.push(format!("batch {batch} cannot be sent yet: {}", error.brief()));
             }
+            Sending::Uncertain(why) => report.told.push(format!("batch {batch}: {why}")),
             Sending::Later(_) | Sending::Never(_) => {}
         }
+        Ok(())
+    }
+
+    fn never(&mut self, chunk: &ChunkRow, why: &str, report: &mut Refreshed) -> Result<(), ClientError> {
+        let cause = Cause::DependencyNeverSatisfied;
+        self.store()?.mark_refused(chunk.batch, chunk.k, cause, why, Timestamp::now())?;
+        report.told.push(format!("batch {} will not run: {why}", chunk.batch));
+        report.changed = true;
         Ok(())
     }
 
@@ -104,7 +112,7 @@ impl Client {
     }
 
     /// A request that came while nobody knew whether there was anything to cancel.
-    fn cancel_late(&mut self, system: &System, chunk: &ChunkRow) -> Result<(), ClientError> {
+    pub(crate) fn cancel_late(&mut self, system: &System, chunk: &ChunkRow) -> Result<(), ClientError> {
         let query = JobQuery { jobs: Some(chunk.jobs.clone()), limit: u32::MAX, ..JobQuery::default() };
         let jobs = self.store()?.jobs(chunk.batch, &query)?;
         let asked: IndexSet =
@@ -114,12 +122,6 @@ impl Client {
         }
         self.control(system, Control::Cancel, &[Selection { batch: chunk.batch, jobs: Some(asked) }])
             .map(drop)
-    }
-
-    fn all_cancelled(&mut self, chunk: &ChunkRow) -> Result<bool, ClientError> {
-        let query = JobQuery { jobs: Some(chunk.jobs.clone()), limit: u32::MAX, ..JobQuery::default() };
-        let jobs = self.store()?.jobs(chunk.batch, &query)?;
-        Ok(jobs.iter().all(|job| job.cancel_requested.is_some() || job.state == JobState::Failed))
     }
 }
 

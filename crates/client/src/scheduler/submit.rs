@@ -53,8 +53,16 @@ impl Plan {
     /// Why it would not be sent now.
     pub fn waits_for_us(&self) -> Option<&str> {
         match &self.resolved {
-            Resolved::Ready(_) => None,
-            Resolved::Later(why) | Resolved::Never(why) => Some(why),
+            Resolved::Ready(_) | Resolved::Never(_) => None,
+            Resolved::Later(why) => Some(why),
+        }
+    }
+
+    /// Why it could never run.
+    pub fn never(&self) -> Option<&str> {
+        match &self.resolved {
+            Resolved::Never(why) => Some(why),
+            Resolved::Ready(_) | Resolved::Later(_) => None,
         }
     }
 }
@@ -70,6 +78,9 @@ pub struct Sent {
 
 /// Where the site does not say how long an array may be.
 const ARRAY: u32 = 1_000;
+
+/// Another process that sends something of the same batch is waited for so long.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is known of a site's limits is asked again after this time.
 const SURVEY: Duration = Duration::from_secs(3600);
@@ -185,9 +196,7 @@ impl Client {
             )));
         }
         let plan = self.plan_for(system, spec, jobs)?;
-        let Some(_lock) = SendLock::take(&dir).map_err(|e| ClientError::file("lock", &dir, e))? else {
-            return Err(ClientError::Usage(format!("batch {batch} is being sent by another process")));
-        };
+        let _lock = SendLock::wait(&dir, LOCK_PATIENCE).map_err(|e| ClientError::file("lock", &dir, e))?;
         let last = self.store()?.submissions(batch)?.iter().map(|one| one.k).max().unwrap_or(0);
         let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
         let submissions = submissions(&plan, false, &tag)?;
@@ -239,7 +248,12 @@ impl Client {
                 // What the first could not reach in all its tries, the next will not either.
                 Resolved::Ready(_) => {
                     let retries = if out_of_reach { 0 } else { retries };
-                    send(self.store()?, &layout, system, chunk, spec, retries, say)?
+                    let sending = send(self.store()?, &layout, system, chunk, spec, retries, say)?;
+                    if matches!(sending, Sending::Accepted(_)) {
+                        // Somebody may have cancelled it while it was on its way.
+                        self.cancel_late(system, chunk)?;
+                    }
+                    sending
                 }
             };
             out_of_reach |= matches!(sending, Sending::OutOfReach(_) | Sending::Uncertain(_));
@@ -257,25 +271,28 @@ impl Client {
         plan: &Plan,
     ) -> Result<(), ClientError> {
         let dir = self.layout().batch(batch);
-        if dir.is_dir() {
-            return Ok(());
-        }
         let chunks = self.store()?.chunks(batch)?;
         let Some(first) = chunks.first() else { return Ok(()) };
         let stage = self.layout().stage(&first.tag);
         let made = (|| -> io::Result<()> {
-            write_private(&stage.join("job.0.json"), &serde_json::to_vec(spec)?)?;
-            for chunk in &chunks {
-                let script = self.script(system, chunk, spec, plan);
-                write_private(&stage.join(format!("job.{}.sh", chunk.k)), &script)?;
+            if !dir.is_dir() {
+                write_private(&stage.join("job.0.json"), &serde_json::to_vec(spec)?)?;
+                for chunk in &chunks {
+                    let script = self.script(system, chunk, spec, plan);
+                    write_private(&stage.join(format!("job.{}.sh", chunk.k)), &script)?;
+                }
+                fs::rename(&stage, &dir)?;
             }
-            fs::rename(&stage, &dir)?;
-            let words = DiskSubmission::read(self.layout(), batch, 0)?;
-            words.write_all_words()?;
-            for number in 0..=shard(spec.count.saturating_sub(1)) {
-                make_private_dir(&dir.join(number.to_string()))?;
+            // Also where the directory is there: a client may have been killed just here.
+            let last = shard(spec.count.saturating_sub(1));
+            let complete = (0..=last).all(|number| {
+                dir.join(format!("cmd/{number}.sh")).exists() && dir.join(number.to_string()).is_dir()
+            });
+            if complete {
+                return Ok(());
             }
-            Ok(())
+            DiskSubmission::read(self.layout(), batch, 0)?.write_all_words()?;
+            (0..=last).try_for_each(|number| make_private_dir(&dir.join(number.to_string())))
         })();
         made.map_err(|error| {
             let why = format!("its files cannot be written: {error}");

@@ -1,8 +1,10 @@
 //! What a snapshot of the queue, and the jobs' own records, say of one submission goes into the store.
 
+use std::collections::HashMap;
+
 use cluster_core::dialect::Row;
 use cluster_core::{ExitStatus, IndexSet, JobId, JobState, Timestamp};
-use cluster_jobsdb::{ChunkRow, JobChange, JobQuery, Unstarted};
+use cluster_jobsdb::{ChunkRow, JobChange, JobQuery, RunRecord, Unstarted};
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -42,28 +44,23 @@ impl Client {
             None => Shown { absent: live.clone(), ..Shown::default() },
         };
         let began = told.as_ref().map(|told| told.began);
-        let mut changes = Vec::new();
-        for (state, row, here) in &shown.waiting {
-            self.take_waiting(chunk, *state, row, here, began, &mut changes, report)?;
+        let (mut changes, mut records) = (Vec::new(), Vec::new());
+        for (state, row, here) in grouped(&shown.waiting) {
+            self.take_waiting(chunk, state, row, &here, began, &mut changes, report)?;
         }
+        self.seen_again(chunk, &shown)?;
         let looked: IndexSet = shown.single.keys().copied().collect::<IndexSet>().union(&shown.absent);
         if !looked.is_empty() {
             let query = JobQuery { jobs: Some(looked), limit: u32::MAX, ..JobQuery::default() };
             let layout = self.layout().clone();
-            let mut found_again = IndexSet::new();
             let mut gone = IndexSet::new();
             let few = shown.single.len() <= FEW;
             for job in self.store()?.jobs(chunk.batch, &query)? {
                 let row = shown.single.get(&job.id.index).copied();
                 let read = row.is_none_or(|row| few || row.state.is_end());
                 let record = if read {
-                    Record::read(&layout, job.id, chunk.k).map_err(|e| {
-                        ClientError::file(
-                            "read",
-                            layout.job_file(job.id.batch, job.id.index, chunk.k, "status"),
-                            e,
-                        )
-                    })?
+                    // One that cannot be read now says nothing now.
+                    Record::read(&layout, job.id, chunk.k).unwrap_or_default().of_run(chunk, &job)
                 } else {
                     Record::default()
                 };
@@ -71,17 +68,17 @@ impl Client {
                 match row {
                     // Alive, as the scheduler sees it; a record of success is enough all the same.
                     Some(row) if !row.state.is_end() && !record.is_plain() => {
-                        if job.missing_since.is_some() {
-                            found_again.insert(job.id.index);
-                        }
                         changes.extend(known.alive(row, began.unwrap_or_default()));
                     }
                     _ if record.is_plain() || (job.cancel_requested.is_some() && record.is_over()) => {
-                        changes.extend(conclude(&known, row.filter(|row| row.state.is_end())));
+                        let ended = row.filter(|row| row.state.is_end());
+                        changes.extend(conclude(&known, ended.as_slice()));
                     }
                     // The queue names the cause of some ends; of the others the accounting may.
                     Some(row) if row.cause.is_some() || row.status.is_some_and(ExitStatus::is_success) => {
-                        changes.extend(conclude(&known, Some(row)));
+                        let change = conclude(&known, &[row]);
+                        records.extend(change.as_ref().and_then(|change| kept(change, row, "queue", began)));
+                        changes.extend(change);
                     }
                     Some(row) => asks.push(Ask { chunk, job, record, row: Some(row) }),
                     // Without a word of the queue, only records speak.
@@ -96,18 +93,24 @@ impl Client {
                     }
                 }
             }
-            if let Some(told) = &told {
-                // What could not be read may have been of them.
-                if told.whole && !gone.is_empty() {
-                    self.store()?.set_missing(chunk.batch, &gone, Some(told.began))?;
-                }
-                if !found_again.is_empty() {
-                    self.store()?.set_missing(chunk.batch, &found_again, None)?;
-                }
+            // What could not be read may have been of them.
+            if let Some(told) = told.as_ref().filter(|told| told.whole && !gone.is_empty()) {
+                self.store()?.set_missing(chunk.batch, &gone, Some(told.began))?;
             }
         }
         report.changed |= !changes.is_empty();
         self.store()?.apply(&changes)?;
+        self.store()?.set_records(&records)?;
+        Ok(())
+    }
+
+    /// Jobs that had been missing, and are shown again.
+    fn seen_again(&mut self, chunk: &ChunkRow, shown: &Shown<'_, '_>) -> Result<(), ClientError> {
+        let missing = self.store()?.missing(chunk.batch)?;
+        let again = missing.intersection(&chunk.jobs).difference(&shown.absent);
+        if !again.is_empty() {
+            self.store()?.set_missing(chunk.batch, &again, None)?;
+        }
         Ok(())
     }
 
@@ -165,8 +168,43 @@ impl Client {
                 let reason = Some(reason.clone());
                 changes.push(JobChange { reason, ..JobChange::new(id, chunk.k, job.run, state, now) });
             }
-            report.stuck.push((id, reason));
+            report.stuck.push((id, here.len(), reason));
         }
         Ok(())
     }
+}
+
+/// Ranges of indices, in any order.
+type Ranges = Vec<(u32, u32)>;
+
+/// Waiting jobs with the same state and reason in one: a scheduler may show each element in a row of its own.
+fn grouped<'r, 'o>(waiting: &[(JobState, &'r Row<'o>, IndexSet)]) -> Vec<(JobState, &'r Row<'o>, IndexSet)> {
+    let mut places: HashMap<(JobState, &str, &str, bool), usize> = HashMap::new();
+    let mut groups: Vec<(JobState, &'r Row<'o>, Ranges)> = Vec::new();
+    for (state, row, here) in waiting {
+        let reason = if is_stuck(row) || row.uncertain { &*row.reason } else { "" };
+        let key = (*state, reason, &*row.raw_state, row.restarts.unwrap_or(0) > 0);
+        let place = *places.entry(key).or_insert_with(|| {
+            groups.push((*state, row, Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].2.extend_from_slice(here.ranges());
+    }
+    groups.into_iter().map(|(state, row, ranges)| (state, row, ranges.into_iter().collect())).collect()
+}
+
+/// The scheduler's own record of an end, to be kept.
+pub(crate) fn kept(
+    change: &JobChange,
+    row: &Row<'_>,
+    source: &str,
+    at: Option<Timestamp>,
+) -> Option<RunRecord> {
+    (!row.text.is_empty()).then(|| RunRecord {
+        job: change.job,
+        run: change.run,
+        source: source.to_owned(),
+        at: at.unwrap_or_default(),
+        text: row.text.as_bytes().to_vec(),
+    })
 }

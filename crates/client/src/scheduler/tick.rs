@@ -27,12 +27,23 @@ pub struct Ticker {
     next: Instant,
     told: HashSet<String>,
     troubled: bool,
+    /// Ends that are not good, for which the scheduler was asked already.
+    asked: HashSet<(JobId, u32, Option<Timestamp>)>,
+    /// The wait until it is asked again for such an end, doubled each time.
+    hurry: Duration,
 }
 
 impl Ticker {
     /// The first tick looks at once.
     pub fn new(poll: Duration) -> Self {
-        Self { pace: Pace::new(poll), next: Instant::now(), told: HashSet::new(), troubled: false }
+        Self {
+            pace: Pace::new(poll),
+            next: Instant::now(),
+            told: HashSet::new(),
+            troubled: false,
+            asked: HashSet::new(),
+            hurry: TICK,
+        }
     }
 
     /// Looks, if it is time, and says once what a person who waits should know.
@@ -45,11 +56,16 @@ impl Ticker {
         batches: &[BatchId],
         say: &mut dyn FnMut(&str),
     ) -> Result<(), ClientError> {
-        let hurry = client.take_records(batches)?;
+        let ends = client.take_records(batches)?;
         let now = Instant::now();
+        // For a bad end the scheduler is asked at once, and then ever more seldom until it tells.
+        let hurry = ends.iter().any(|end| !self.asked.contains(end));
         if now < self.next && !hurry {
             return Ok(());
         }
+        let waiting = !ends.is_empty();
+        self.hurry = if hurry { TICK } else { (self.hurry * 2).min(self.pace.interval()) };
+        self.asked.extend(ends);
         let max_age = if hurry { TICK } else { self.pace.interval() };
         let report = client.refresh(Refresh { batches: Some(batches), max_age, insist: false })?;
         if report.changed {
@@ -57,7 +73,8 @@ impl Ticker {
         } else {
             self.pace.unchanged();
         }
-        self.next = Instant::now() + self.pace.interval().min(Duration::from_secs(60));
+        let interval = if waiting { self.hurry } else { self.pace.interval() };
+        self.next = Instant::now() + interval.min(Duration::from_secs(60));
         for (system, error) in &report.trouble {
             // While it backs off the reason stays the same but for its seconds.
             if !self.troubled {
@@ -71,7 +88,10 @@ impl Ticker {
             say("it answers again");
         }
         self.troubled = !report.trouble.is_empty();
-        let stuck = report.stuck.iter().map(|(job, reason)| format!("job {job} waits: {reason}"));
+        let stuck = report.stuck.iter().map(|(job, count, reason)| match count {
+            1 => format!("job {job} waits: {reason}"),
+            _ => format!("{count} jobs of batch {} wait: {reason}", job.batch),
+        });
         for text in stuck.chain(report.told.iter().cloned()) {
             if self.told.insert(text.clone()) {
                 say(&text);
@@ -82,10 +102,13 @@ impl Ticker {
 }
 
 impl Client {
-    /// Takes in what the records of jobs say, where they are few: a success needs no scheduler. Whether one
-    /// ended in another way, so that the scheduler should be asked soon.
-    fn take_records(&mut self, batches: &[BatchId]) -> Result<bool, ClientError> {
-        let mut hurry = false;
+    /// Takes in what the records of jobs say, where they are few: a success needs no scheduler. Those that ended
+    /// in another way, with run and time: of them the scheduler should be asked soon.
+    fn take_records(
+        &mut self,
+        batches: &[BatchId],
+    ) -> Result<Vec<(JobId, u32, Option<Timestamp>)>, ClientError> {
+        let mut ends = Vec::new();
         for &batch in batches {
             let row = self.batch(batch)?;
             if row.is_finished() || row.unfinished() > FEW {
@@ -104,11 +127,12 @@ impl Client {
                     continue;
                 };
                 let Ok(record) = Record::read(&layout, job.id, job.k) else { continue };
+                let record = record.of_run(chunk, job);
                 let known = Known { system: &system, chunk, layout: &layout, job, record: &record };
                 if record.is_plain() || (record.is_over() && job.cancel_requested.is_some()) {
-                    changes.extend(conclude(&known, None));
+                    changes.extend(conclude(&known, &[]));
                 } else if record.is_over() {
-                    hurry = true;
+                    ends.push((job.id, job.run, record.over_at()));
                 } else {
                     changes.extend(known.begun());
                 }
@@ -118,7 +142,7 @@ impl Client {
                 self.close_ended(&system, &chunks)?;
             }
         }
-        Ok(hurry)
+        Ok(ends)
     }
 
     /// Jobs of these batches that have been suspended, or in a state that nobody knows, for longer than

@@ -36,6 +36,8 @@ pub struct Capabilities {
     pub array_throttle: bool,
     /// A dependent array whose elements wait for the parent's element of the same number.
     pub elementwise_dependencies: bool,
+    /// Waiting for single elements of an array, not only for all of it.
+    pub element_dependencies: bool,
     /// Holding and releasing of queued jobs.
     pub hold: bool,
     /// Accounting that can be asked for ended jobs.

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::dependency::DependencyKind;
-use crate::ids::BatchId;
+use crate::ids::{BatchId, SubmissionNumber};
 use crate::indices::IndexSet;
 
 /// Jobs of one batch of which the same is expected.
@@ -18,6 +18,8 @@ pub struct Gated {
     pub batch: BatchId,
     /// The jobs; `None`: the job of the script's own index, in an array that waits element by element.
     pub jobs: Option<IndexSet>,
+    /// The submission they were in when this was submitted: records of older ones are no evidence.
+    pub k: SubmissionNumber,
 }
 
 /// What a script waits for before its command.
@@ -40,7 +42,7 @@ impl Gate {
         let mut text = FUNCTIONS.to_owned();
         let _ = writeln!(text, "_cluster_left={}", self.wait);
         for gated in &self.on {
-            let (kind, batch) = (gated.kind.as_str(), gated.batch);
+            let (kind, batch, k) = (gated.kind.as_str(), gated.batch, gated.k);
             let trusted = match gated.kind {
                 DependencyKind::AfterOk | DependencyKind::AfterNotOk => self.trusts_scheduler,
                 DependencyKind::AfterAny | DependencyKind::After => true,
@@ -48,7 +50,7 @@ impl Gate {
             let unknown = if trusted { "go" } else { "stop" };
             match &gated.jobs {
                 None => {
-                    let _ = writeln!(text, "_cluster_gate {kind} {batch} \"$_cluster_index\" {unknown}");
+                    let _ = writeln!(text, "_cluster_gate {kind} {batch} \"$_cluster_index\" {unknown} {k}");
                 }
                 Some(jobs) => {
                     for &(first, end) in jobs.ranges() {
@@ -56,7 +58,7 @@ impl Gate {
                             text,
                             "_cluster_on={first}\n\
                              while [ \"$_cluster_on\" -lt {end} ]; do\n  \
-                             _cluster_gate {kind} {batch} \"$_cluster_on\" {unknown}\n  \
+                             _cluster_gate {kind} {batch} \"$_cluster_on\" {unknown} {k}\n  \
                              _cluster_on=$((_cluster_on + 1))\ndone"
                         );
                     }
@@ -68,16 +70,17 @@ impl Gate {
 }
 
 const FUNCTIONS: &str = r#"# The gate: waits for the records of the jobs this one depends on.
-# What the newest record of job $2 of batch $1 says: ended well, ended otherwise, has begun, or nothing.
+# What the newest record of job $2 of batch $1 says: ended well, ended otherwise, has begun, or nothing. Those of
+# submissions before $3 are over and done with: on a network file system a newer one may not show yet.
 _cluster_look() {
-  _cluster_said= _cluster_newest=-1
+  _cluster_said= _cluster_newest=$(($3 - 1))
   for _cluster_file in "$_cluster_root/jobs/$1/$(($2 / 512))/$2".*.status; do
     _cluster_number=${_cluster_file%.status}
     _cluster_number=${_cluster_number##*.}
     case $_cluster_number in ''|*[!0-9]*) continue ;; esac
     [ "$_cluster_number" -gt "$_cluster_newest" ] && _cluster_newest=$_cluster_number _cluster_record=$_cluster_file
   done
-  [ "$_cluster_newest" -ge 0 ] || return 0
+  [ "$_cluster_newest" -ge "$3" ] || return 0
   # v1 end <k> <epoch> <code> <out> <err> <signal>; a line without its line feed is not read.
   while read -r _cluster_rest _cluster_word _cluster_1 _cluster_2 _cluster_3 _cluster_4 _cluster_5 _cluster_6; do
     case $_cluster_word in
@@ -90,9 +93,9 @@ _cluster_look() {
 _cluster_note() {
   printf 'v1 gate %d %d.%d %s\n' "$_cluster_k" "$1" "$2" "$3" >> "$_cluster_status"
 }
-_cluster_gate() { # kind batch index go|stop
+_cluster_gate() { # kind batch index go|stop submission
   while :; do
-    _cluster_look "$2" "$3"
+    _cluster_look "$2" "$3" "$5"
     case $1,$_cluster_said in
       afterok,good|afternotok,bad|afterany,good|afterany,bad|after,?*) return 0 ;;
       afterok,bad) _cluster_note "$2" "$3" failed; exit 1 ;;
@@ -132,8 +135,11 @@ mod tests {
             fs::write(dir.join(name), text).unwrap();
         }
         let jobs = Some(IndexSet::range(3, 4));
-        let gate =
-            Gate { on: vec![Gated { kind, batch: BatchId(1), jobs }], wait: 0, trusts_scheduler: trusts };
+        let gate = Gate {
+            on: vec![Gated { kind, batch: BatchId(1), jobs, k: 0 }],
+            wait: 0,
+            trusts_scheduler: trusts,
+        };
         run(root.path(), &gate)
     }
 
@@ -207,7 +213,21 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("3.0.status"), GOOD).unwrap();
         fs::write(dir.join("4.0.status"), BAD).unwrap();
-        let on = vec![Gated { kind: DependencyKind::AfterOk, batch: BatchId(1), jobs: None }];
+        let on = vec![Gated { kind: DependencyKind::AfterOk, batch: BatchId(1), jobs: None, k: 0 }];
         assert_eq!(run(root.path(), &Gate { on, wait: 0, trusts_scheduler: false }).0, 0);
+    }
+
+    #[test]
+    fn an_older_submission_is_no_evidence() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("jobs/1/0");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("3.0.status"), GOOD).unwrap();
+        let jobs = Some(IndexSet::range(3, 4));
+        let on = vec![Gated { kind: DependencyKind::AfterOk, batch: BatchId(1), jobs, k: 1 }];
+        let gate = Gate { on, wait: 0, trusts_scheduler: false };
+        assert_eq!(run(root.path(), &gate), (1, "v1 gate 2 1.3 no-record\n".to_owned()));
+        fs::write(dir.join("3.1.status"), GOOD).unwrap();
+        assert_eq!(run(root.path(), &gate).0, 0);
     }
 }
