@@ -1,11 +1,12 @@
 //! Cancel, hold, release.
 
 use cluster_core::dialect::{Control, ControlTarget, RefusalKind, Whose};
-use cluster_core::{IndexSet, JobState, Timestamp};
+use cluster_core::{BatchId, IndexSet, JobState, Timestamp};
 use cluster_jobsdb::{ChunkRow, Selection, Unstarted};
 
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::scheduler::follow::Refreshed;
 use crate::scheduler::positions::positions_of;
 use crate::scheduler::send::{HandedOver, cancelled};
 use crate::system::System;
@@ -32,6 +33,9 @@ impl Client {
         control: Control,
         selected: &[Selection],
     ) -> Result<u64, ClientError> {
+        for selection in selected {
+            self.settle_doubts(system, selection.batch)?;
+        }
         let now = Timestamp::now();
         let (mut count, mut targets, mut sent) = (0, Vec::new(), Vec::new());
         for selection in selected {
@@ -97,6 +101,15 @@ impl Client {
             self.store()?.set_unstarted(batch, Some(&here), &to, now)?;
         }
         Ok(count)
+    }
+
+    /// What may have got through is looked for first: only then it is known to whom to say it.
+    fn settle_doubts(&mut self, system: &System, batch: BatchId) -> Result<(), ClientError> {
+        let chunks = self.store()?.chunks(batch)?;
+        for chunk in chunks.iter().filter(|one| one.remote.is_none() && !one.over && one.tried.is_some()) {
+            self.settle(system, chunk, &mut Refreshed::default())?;
+        }
+        Ok(())
     }
 
     /// Jobs that no scheduler knows yet. A process that is sending them just now finds the request to cancel
