@@ -25,7 +25,7 @@ fn read(file: &str) -> String {
 }
 
 /// Documents whose commands are run, each by a test below.
-const RUN: [&str; 8] = [
+const RUN: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/config.md",
@@ -34,13 +34,15 @@ const RUN: [&str; 8] = [
     "docs/json.md",
     "docs/local-queue.md",
     "docs/schedulers.md",
+    "docs/systems.md",
 ];
 
 /// Documents that are about a scheduler from their first line to their last.
-const ON: [(&str, &str); 1] = [("docs/schedulers.md", "slurm")];
+const ON: [(&str, &str); 2] = [("docs/schedulers.md", "slurm"), ("docs/systems.md", "slurm")];
 
-/// Documents with links and names alone: made by the program or the benchmark, or about schedulers.
-const NOT_RUN: [&str; 4] = ["CONTRIBUTING.md", "docs/benchmarks.md", "docs/cli.md", "docs/systems.md"];
+/// Documents with links and names alone: made by the program or the benchmark, or about code.
+const NOT_RUN: [&str; 5] =
+    ["CONTRIBUTING.md", "docs/benchmarks.md", "docs/cli.md", "tests/README.md", "tests/mock/README.md"];
 
 fn documents() -> Vec<String> {
     let all = RUN.iter().chain(&NOT_RUN).map(|file| (*file).to_owned());
@@ -342,6 +344,11 @@ fn docs_local_queue() {
 #[test]
 fn docs_schedulers() {
     run("docs/schedulers.md");
+}
+
+#[test]
+fn docs_systems() {
+    run("docs/systems.md");
 }
 
 #[test]
