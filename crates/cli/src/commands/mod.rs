@@ -57,7 +57,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Local(args) => local::run(&context, &args),
         Command::Db(args) => db::run(&context, &args),
         Command::Job(args) => job::run(&context, &args),
-        Command::Queue(args) => queue::run(&context, &args),
+        Command::Queue(args) => queue::run(context, &args),
         Command::System(args) => system::run(&context, &args),
         // Done above.
         Command::Init(_) | Command::Debug(_) | Command::Completions(_) => Ok(Exit::GOOD),

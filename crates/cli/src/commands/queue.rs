@@ -141,15 +141,15 @@ struct Count<'a> {
     counts: BTreeMap<&'static str, u64>,
 }
 
-pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let systems = if args.all_systems {
-        choose::all(context)?
+        choose::all(&context)?
     } else {
         match args.system.as_deref() {
             Some(name) if name != choose::ANY => {
                 vec![choose::by_name(&context.config, &context.surroundings(), name)?]
             }
-            _ => vec![choose::any(context)?],
+            _ => vec![choose::any(&context)?],
         }
     };
     let name = match &args.name {
@@ -165,11 +165,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let whose = if args.all { Whose::All } else { Whose::Users(users) };
     let mut exit = Exit::GOOD;
     for system in &systems {
-        let since = Timestamp::now().before(FRESH.min(system.config().poll));
+        // What keeps no jobs, or cannot be read, keeps nobody from looking at a queue.
+        let chunks = context.client.store().ok().and_then(|store| store.open_chunks(system.name()).ok());
+        let sent = chunks.iter().flatten().filter_map(|chunk| chunk.sent).max();
+        let since = since(Timestamp::now(), system.config().poll, sent);
         let result = system
             .queue_now(whose, since)
             .map_err(Into::into)
-            .and_then(|snapshot| print(context, &filter, system, &snapshot, systems.len() > 1));
+            .and_then(|snapshot| print(&context, &filter, system, &snapshot, systems.len() > 1));
         match result {
             Ok(()) => {}
             Err(error) if systems.len() == 1 => return Err(error),
@@ -181,6 +184,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// When the query must have begun: lately, and after the scheduler took what was `sent` last, since whoever
+/// has just submitted looks for it.
+fn since(now: Timestamp, poll: Duration, sent: Option<Timestamp>) -> Timestamp {
+    let lately = now.before(FRESH.min(poll));
+    // One from the future, by another host's clock, does not outdo a new query.
+    sent.map_or(lately, |sent| lately.max(sent.min(now)))
 }
 
 fn print(
@@ -318,5 +329,21 @@ fn place(listed: &Listed<'_>) -> String {
         [] => format!("({})", shown(listed.reason)),
         [one] => shown(one),
         [one, more @ ..] => format!("{} and {} more", shown(one), more.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_last_is_in_the_queue_that_is_shown() {
+        let at = |ms: i64| Timestamp(1_000_000_000 + ms * 1000);
+        let poll = Duration::from_secs(10);
+        assert_eq!(since(at(0), poll, None), at(-2000));
+        assert_eq!(since(at(0), poll, Some(at(-5000))), at(-2000));
+        assert_eq!(since(at(0), poll, Some(at(-500))), at(-500), "a query before it is too old");
+        assert_eq!(since(at(0), poll, Some(at(60_000))), at(0));
+        assert_eq!(since(at(0), Duration::from_secs(1), None), at(-1000));
     }
 }
