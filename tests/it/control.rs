@@ -222,6 +222,70 @@ fn dependents_wait_until_it_happens() {
 }
 
 #[test]
+fn dependencies_take_selectors() {
+    let world = World::with_config("local: { cores: 4 }\n");
+    let gate = world.fifo("gate");
+    let waiting = |name: &str| {
+        world.submit(["--name", name, "--meta", &format!("step={name}"), "--sh", &gate.wait_text()])
+    };
+    let (one, two) = (waiting("prep-1"), waiting("prep-2"));
+    let depend = |on: &str| world.submit(["--hold", "--name", "on", "--after", on, "--", "true"]);
+    let waits_for = |batch: &str| -> Vec<String> {
+        let shown = world.cluster(["show", batch]).good().lines();
+        let after = shown.iter().find_map(|line| line.strip_prefix("after ")).unwrap_or_default();
+        after.split_whitespace().map(str::to_owned).collect()
+    };
+    // The newest at that moment, not the one that is being made.
+    assert_eq!(waits_for(&depend("last")), [format!("afterok:{two}")]);
+    assert_eq!(waits_for(&depend("name=prep-1")), [format!("afterok:{one}")]);
+    let both = [format!("afterany:{one}"), format!("afterany:{two}")];
+    assert_eq!(waits_for(&depend("afterany:name=prep-*")), both);
+    assert_eq!(waits_for(&depend("afternotok:meta.step=prep-2")), [format!("afternotok:{two}")]);
+    // Several are waited for, each of them.
+    let said = world.fifo("said");
+    let all = world.submit(["--after", "name=prep-*", "--sh", &said.say_text("both")]);
+    let ended = world.submit(["--", "false"]);
+    world.cluster(["wait", &ended]).code(1);
+    assert_eq!(waits_for(&depend("afterany:state=failed")), [format!("afterany:{ended}")]);
+    let array = world.map(["--cores", "1", "--sh", "test $1 != 1", "--range", "0-2"]);
+    world.cluster(["wait", &array]).code(1);
+    let failed = [format!("afterany:{ended}"), format!("afterany:{array}.1")];
+    assert_eq!(waits_for(&depend("afterany:state=failed")), failed);
+    let ours = waits_for(&depend("system=local"));
+    assert!(ours.contains(&format!("afterok:{one}")) && ours.contains(&format!("afterok:{all}")), "{ours:?}");
+    gate.let_go(1);
+    wait_for("one of the two to end", || {
+        world.state(&one) == "succeeded" || world.state(&two) == "succeeded"
+    });
+    assert_eq!(world.state(&all), "queued");
+    gate.let_go(1);
+    assert_eq!(said.hear(), "both");
+    world.cluster(["wait", &all]).good();
+}
+
+#[test]
+fn a_dependency_on_nothing_is_refused() {
+    let world = World::new();
+    let refused = |on: &str, said: &[&str]| {
+        world.cluster(["submit", "--after", on, "--", "true"]).code(2).says(said.iter().copied()).prints("");
+    };
+    // There is not even a store.
+    refused("last", &["--after afterok:last", "no job matches last"]);
+    refused("name=x", &["no job matches name=x"]);
+    world.submit(["--name", "here", "--", "true"]);
+    refused("afterany:name=absent-*", &["--after afterany:name=absent-*", "no job matches name=absent-*"]);
+    refused("meta.step=1", &["no job matches meta.step=1"]);
+    refused("aftercorr:name=here", &["aftercorr:name=here", "job for job"]);
+    refused("state=odd", &["odd"]);
+    refused("soon:1", &["soon:1", "last", "name=GLOB", "remote:ID"]);
+    world
+        .cluster(["retry", "--all", "1", "--after", "name=here"])
+        .code(2)
+        .says(["name=here", "batch 1 itself"]);
+    assert_eq!(world.cluster(["ls", "--ids", "--all"]).lines(), ["1"]);
+}
+
+#[test]
 fn a_chain_falls_as_a_whole() {
     let world = World::new();
     let gate = world.fifo("gate");

@@ -1,5 +1,6 @@
 //! `cluster`: submit, follow and collect jobs.
 
+mod after;
 mod args;
 #[allow(dead_code)] // The submitting commands are about to use it.
 mod choose;

@@ -7,12 +7,11 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use cluster_client::{Stage, SubmitOptions};
 use cluster_core::job_script::travels;
-use cluster_core::{
-    ByteString, Command, Dependency, ForeignDependency, JobSpec, MemSize, OutputMode, Resources, Walltime,
-};
+use cluster_core::{BatchId, ByteString, Command, JobSpec, MemSize, OutputMode, Resources, Walltime};
 use cluster_options::config::Nesting;
 use cluster_options::{CoreAmount, EnvExport, MemAmount};
 
+use crate::after::{self, After};
 use crate::commands::hand_over::{How, Target, target};
 use crate::context::Context;
 use crate::exit::usage;
@@ -53,8 +52,8 @@ pub(crate) struct SpecArgs {
     /// The higher goes first
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     priority: Option<i32>,
-    /// Start after other jobs: 17, 17.3, afterany:17, afternotok:17.0-4, after:17, aftercorr:17 (job for job),
-    /// remote:4711 (a job of the scheduler that is not ours); repeatable
+    /// Start after other jobs: 17, 17.3, afterany:17, afternotok:17.0-4, after:17, aftercorr:17 (job for job), last,
+    /// name=GLOB or another selector, afterany:last, remote:4711 (a job of the scheduler that is not ours); repeatable
     #[arg(long, value_name = "DEPENDENCY", visible_alias = "depends", value_delimiter = ',')]
     after: Vec<After>,
     /// Submit held: nothing starts before `cluster release`
@@ -98,29 +97,11 @@ pub(crate) struct SpecArgs {
     dry_run: bool,
 }
 
-/// What `--after` takes: jobs of ours, or of the scheduler.
-#[derive(Debug, Clone)]
-enum After {
-    Ours(Dependency),
-    Foreign(ForeignDependency),
-}
-
-impl std::str::FromStr for After {
-    type Err = cluster_core::ParseError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.contains("remote:") {
-            return text.parse().map(Self::Foreign);
-        }
-        text.parse().map(Self::Ours)
-    }
-}
-
 impl SpecArgs {
     /// The spec of `command`, with its environment in the stage.
     pub(crate) fn spec(
         &self,
-        context: &Context,
+        context: &mut Context,
         target: &Target,
         stage: &Stage,
         command: Command,
@@ -150,12 +131,13 @@ impl SpecArgs {
         };
         let grace =
             self.grace.and_then(Walltime::as_secs).map_or(context.config.local.grace, Duration::from_secs);
+        let (dependencies, foreign) = after::resolve(context, &self.after, None)?;
         let mut spec = JobSpec {
             command,
             umask: umask(),
             resources: self.resources(context, target)?,
-            dependencies: self.dependencies(),
-            foreign: self.foreign(),
+            dependencies,
+            foreign,
             priority: self.priority.unwrap_or(0),
             max_running,
             output,
@@ -196,17 +178,7 @@ impl SpecArgs {
     }
 
     fn check_local(&self) -> anyhow::Result<()> {
-        let foreign = self.after.iter().find_map(|after| match after {
-            After::Foreign(foreign) => {
-                Some(format!("{foreign}: the local queue knows jobs of this root alone"))
-            }
-            After::Ours(ours) if ours.elementwise => Some(format!(
-                "{ours}: the local queue cannot wait job for job; wait for the whole batch by {}",
-                ours.batch
-            )),
-            After::Ours(_) => None,
-        });
-        if let Some(why) = foreign {
+        if let Some(why) = self.after.iter().find_map(After::not_here) {
             return Err(usage(why));
         }
         let cannot = [
@@ -222,22 +194,6 @@ impl SpecArgs {
             talk(&format!("cluster: {what}; it has no effect"));
         }
         Ok(())
-    }
-
-    fn dependencies(&self) -> Vec<Dependency> {
-        let ours = |after: &After| match after {
-            After::Ours(ours) => Some(ours.clone()),
-            After::Foreign(_) => None,
-        };
-        self.after.iter().filter_map(ours).collect()
-    }
-
-    fn foreign(&self) -> Vec<ForeignDependency> {
-        let foreign = |after: &After| match after {
-            After::Foreign(foreign) => Some(foreign.clone()),
-            After::Ours(_) => None,
-        };
-        self.after.iter().filter_map(foreign).collect()
     }
 
     /// What a submission inside a job may do.
@@ -302,11 +258,12 @@ impl SpecArgs {
         })
     }
 
-    /// Changes what a retry asks for; false where nothing is asked to change.
+    /// Changes what a retry of `batch` asks for; false where nothing is asked to change.
     pub(crate) fn change(
         &self,
-        context: &Context,
+        context: &mut Context,
         target: &Target,
+        batch: BatchId,
         spec: &mut JobSpec,
     ) -> anyhow::Result<bool> {
         let before = spec.clone();
@@ -339,8 +296,7 @@ impl SpecArgs {
         spec.resources.partition = self.partition.clone().or(spec.resources.partition.take());
         spec.resources.account = self.account.clone().or(spec.resources.account.take());
         if !self.after.is_empty() {
-            spec.dependencies = self.dependencies();
-            spec.foreign = self.foreign();
+            (spec.dependencies, spec.foreign) = after::resolve(context, &self.after, Some(batch))?;
         }
         Ok(*spec != before)
     }

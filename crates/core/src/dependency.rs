@@ -88,11 +88,7 @@ impl FromStr for Dependency {
                 "[afterok|afterany|afternotok|after|aftercorr:]BATCH[.JOBS], like afterok:17.3",
             )
         };
-        let (kind, on) = kind_and_rest(text);
-        let (elementwise, on) = match on.strip_prefix("aftercorr:") {
-            Some(on) => (true, on),
-            None => (false, on),
-        };
+        let (kind, elementwise, on) = split_kind(text);
         let (batch, jobs) = match on.split_once('.') {
             Some((batch, jobs)) => (batch, Some(jobs.parse()?)),
             None => (on, None),
@@ -105,10 +101,21 @@ impl FromStr for Dependency {
     }
 }
 
-/// The kind before the first colon, afterok where there is none, and the rest.
-fn kind_and_rest(text: &str) -> (DependencyKind, &str) {
-    let named = text.split_once(':').and_then(|(kind, on)| Some((kind.parse().ok()?, on)));
-    named.unwrap_or((DependencyKind::AfterOk, text))
+/// The kind before the first colon, afterok where none is there; whether that is `aftercorr`, job for job;
+/// and what is behind it.
+///
+/// ```
+/// use cluster_core::dependency::{DependencyKind::{AfterAny, AfterOk}, split_kind};
+/// assert_eq!(split_kind("afterany:last"), (AfterAny, false, "last"));
+/// assert_eq!(split_kind("aftercorr:17"), (AfterOk, true, "17"));
+/// assert_eq!(split_kind("name=a:b"), (AfterOk, false, "name=a:b"));
+/// ```
+pub fn split_kind(text: &str) -> (DependencyKind, bool, &str) {
+    if let Some(on) = text.strip_prefix("aftercorr:") {
+        return (DependencyKind::AfterOk, true, on);
+    }
+    let named = text.split_once(':').and_then(|(kind, on)| Some((kind.parse().ok()?, false, on)));
+    named.unwrap_or((DependencyKind::AfterOk, false, text))
 }
 
 /// A job of the same scheduler that is not ours: `remote:4711`, `afterany:remote:4711`.
@@ -137,14 +144,15 @@ impl FromStr for ForeignDependency {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let (kind, rest) = kind_and_rest(text);
-        let id = rest.strip_prefix("remote:").filter(|id| is_remote_id(id)).ok_or_else(|| {
-            ParseError::new(
-                "dependency",
-                text,
-                "[KIND:]remote:ID with the scheduler's own id, like remote:4711",
-            )
-        })?;
+        let (kind, elementwise, rest) = split_kind(text);
+        let id =
+            rest.strip_prefix("remote:").filter(|id| !elementwise && is_remote_id(id)).ok_or_else(|| {
+                ParseError::new(
+                    "dependency",
+                    text,
+                    "[KIND:]remote:ID with the scheduler's own id, like remote:4711",
+                )
+            })?;
         Ok(Self { kind, id: RemoteId(id.to_owned()) })
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         None => words.command.into_iter().map(ByteString::from).collect(),
         Some(text) => shell_words(text, words.command, &columns, plan.per_job, plan.append)?,
     };
-    let mut job = spec.spec(&context, &target, &stage, Command::Argv(argv), &first, true)?;
+    let mut job = spec.spec(&mut context, &target, &stage, Command::Argv(argv), &first, true)?;
     job.count = count;
     job.inputs = Some(plan);
     let options = spec.options(&context)?;

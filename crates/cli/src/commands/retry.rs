@@ -49,7 +49,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
             true => Target::Local,
             false => Target::System(context.client.system(&row.system)?),
         };
-        let changed = args.spec.change(&context, &target, &mut spec)?;
+        let changed = args.spec.change(&mut context, &target, selection.batch, &mut spec)?;
         if changed && args.keep_script {
             return Err(usage("--keep-script sends the script as it is: it cannot go with changed options"));
         }
