@@ -140,3 +140,21 @@ fn a_dry_look_at_the_script() {
     assert!(script.lines().any(|line| line.starts_with(prefix) && line.contains("5:00")), "{script}");
     site.cluster(["cancel", &batch]).good();
 }
+
+#[test]
+fn options_that_the_scheduler_has_no_word_for_are_named() {
+    let site = Site::new();
+    let asked = |strict: &[&str]| {
+        site.call(["submit", "--pin", "--grace", "5", "--durable"]).args(strict).args(["--", "true"]).end()
+    };
+    let said = asked(&["--dry-run"]).good().says(["--grace: ", "no effect"]);
+    assert!(!said.err().contains("--durable"), "{}", said.err());
+    assert_eq!(said.err().contains("--pin: "), site.kind() != Kind::Sge, "{}", said.err());
+    let said = asked(&["--strict"]).code(2).prints("");
+    assert!(said.err().contains("--pin: ") || said.err().contains("--grace: "), "{}", said.err());
+    assert!(said.err().contains("(--strict)"), "{}", said.err());
+    assert_eq!(site.cluster(["ls", "--ids", "--all"]).good().out(), "");
+    // What was not asked for is no loss.
+    let said = site.cluster(["submit", "--dry-run", "--", "true"]).good();
+    assert!(!said.err().contains("--grace") && !said.err().contains("--pin"), "{}", said.err());
+}

@@ -9,7 +9,7 @@ use cluster_client::{Stage, SubmitOptions};
 use cluster_core::job_script::travels;
 use cluster_core::{BatchId, ByteString, Command, JobSpec, MemSize, OutputMode, Resources, Walltime};
 use cluster_options::config::Nesting;
-use cluster_options::{CoreAmount, EnvExport, MemAmount};
+use cluster_options::{Catalogue, CoreAmount, EnvExport, MemAmount, SchedulerKind, Spelling};
 
 use crate::after::{self, After};
 use crate::commands::hand_over::{How, Target, target};
@@ -173,8 +173,19 @@ impl SpecArgs {
     }
 
     /// How it is handed over.
-    pub(crate) fn how(&self) -> How {
-        How { strict: self.strict, dry_run: self.dry_run }
+    pub(crate) fn how(&self) -> How<'_> {
+        How { spec: self, strict: self.strict, dry_run: self.dry_run }
+    }
+
+    /// What was asked for on the command line and cannot be said to this scheduler by anybody: no script holds
+    /// these options, so no dialect sees them.
+    pub(crate) fn unsaid(&self, scheduler: SchedulerKind) -> Vec<String> {
+        let asked = [("pin", self.pin), ("grace", self.grace.is_some()), ("durable", self.durable)];
+        let why = |name: &str| match Catalogue::builtin().get(name)?.spelling(scheduler) {
+            Spelling::Cannot(why) => Some(format!("--{name}: {why}")),
+            _ => None,
+        };
+        asked.into_iter().filter(|(_, asked)| *asked).filter_map(|(name, _)| why(name)).collect()
     }
 
     fn check_local(&self) -> anyhow::Result<()> {

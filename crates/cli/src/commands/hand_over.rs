@@ -12,6 +12,7 @@ use crate::choose::Chosen;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output::{line, talk};
+use crate::spec_args::SpecArgs;
 
 /// Where jobs are to run.
 #[derive(Clone)]
@@ -55,7 +56,9 @@ pub(crate) struct Handed {
 
 /// How a batch is handed over.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct How {
+pub(crate) struct How<'a> {
+    /// The options as they were given.
+    pub(crate) spec: &'a SpecArgs,
     /// What cannot be said is an error.
     pub(crate) strict: bool,
     /// Nothing is recorded or sent: what would be is printed.
@@ -69,7 +72,7 @@ pub(crate) fn hand_over(
     stage: Stage,
     spec: JobSpec,
     options: &SubmitOptions,
-    how: How,
+    how: How<'_>,
 ) -> anyhow::Result<Option<Handed>> {
     let Target::System(system) = target else {
         if how.dry_run {
@@ -80,6 +83,7 @@ pub(crate) fn hand_over(
         return Ok(Some(Handed { batch, trouble: None, over: false }));
     };
     let plan = context.client.plan(system, &spec)?;
+    unsaid(&how.spec.unsaid(system.config().scheduler), how.strict)?;
     unsaid(&plan.unsaid, how.strict)?;
     if how.dry_run {
         return dry_run(system, &stage, &spec, options.hold, &plan).map(|()| None);

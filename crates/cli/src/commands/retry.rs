@@ -3,7 +3,7 @@
 use cluster_client::client::LOCAL;
 use cluster_core::{IndexSet, JobState, Selector};
 
-use crate::commands::hand_over::{Target, handed};
+use crate::commands::hand_over::{Target, handed, unsaid};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output::{json, talk};
@@ -58,6 +58,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
             context.client.retry(selection.batch, &jobs, changed.then_some(spec), args.keep_script)?;
             continue;
         };
+        unsaid(&args.spec.unsaid(system.config().scheduler), args.spec.is_strict())?;
         // What is satisfied by now is left out again; what never can be is said.
         if args.no_after {
             (spec.dependencies, spec.foreign) = (Vec::new(), Vec::new());
