@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use cluster_client::scheduler::{Plan, Sending, Sent, Throttle};
-use cluster_client::system::System;
+use cluster_client::system::{System, SystemError};
 use cluster_client::{ClientError, Stage, SubmitOptions};
-use cluster_core::dialect::SubmitRequest;
+use cluster_core::dialect::{DialectError, RefusalKind, SubmitRequest};
 use cluster_core::{BatchId, JobSpec};
 
 use crate::choose::Chosen;
@@ -101,11 +101,11 @@ pub(crate) fn hand_over(
         ));
     }
     let sent = context.client.submit_to(system, stage, &spec, options, &plan, &mut say)?;
-    Ok(Some(handed(system, sent, quiet)))
+    Ok(Some(handed(system, sent, spec.resources.partition.as_deref(), quiet)))
 }
 
-/// Says what came of each submission.
-pub(crate) fn handed(system: &System, sent: Sent, quiet: bool) -> Handed {
+/// Says what came of each submission; `partition` is the one that was asked for.
+pub(crate) fn handed(system: &System, sent: Sent, partition: Option<&str>, quiet: bool) -> Handed {
     let batch = sent.batch;
     let mut handed = Handed { batch, trouble: None, over: true };
     let mut worse = |exit: Exit, text: String| {
@@ -123,7 +123,9 @@ pub(crate) fn handed(system: &System, sent: Sent, quiet: bool) -> Handed {
                 }
             }
             Sending::Refused(error) => {
-                worse(Exit(error.exit_code().max(Exit::OUT_OF_REACH.0)), error.to_string());
+                let asked = unnamed(&error, partition)
+                    .map_or_else(String::new, |name| format!("\n  partition: {name}"));
+                worse(Exit(error.exit_code().max(Exit::OUT_OF_REACH.0)), format!("{error}{asked}"));
             }
             Sending::OutOfReach(error) => {
                 handed.over = false;
@@ -163,6 +165,17 @@ pub(crate) fn handed(system: &System, sent: Sent, quiet: bool) -> Handed {
         }
     }
     handed
+}
+
+/// The partition that was asked for, where it is unknown and the scheduler does not say which that is: with
+/// most it is in the script, not in the command line.
+fn unnamed<'a>(error: &SystemError, partition: Option<&'a str>) -> Option<&'a str> {
+    let DialectError::Refused { kind: RefusalKind::UnknownPartition, stderr, .. } = error.dialect_error()?
+    else {
+        return None;
+    };
+    let mut words = stderr.split(|c: char| c.is_whitespace() || "\"'`(),:;=".contains(c));
+    partition.filter(|name| !words.any(|word| word.trim_end_matches('.') == *name))
 }
 
 /// What cannot be said to the scheduler: a warning, or an error when strict.
@@ -215,5 +228,31 @@ fn dry_run(system: &System, stage: &Stage, spec: &JobSpec, hold: bool, plan: &Pl
         (Some(why), _) => line(&format!("# would never be sent: dependency_never_satisfied ({why})")),
         (None, Some(why)) => line(&format!("# not sent yet: {why}")),
         (None, None) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_partition_is_named_where_the_scheduler_does_not() {
+        let refused = |kind: RefusalKind, stderr: &str| SystemError::Answer {
+            system: "pbs".to_owned(),
+            command: "qsub job.sh".to_owned(),
+            source: Box::new(DialectError::Refused {
+                kind,
+                command: "qsub".to_owned(),
+                code: 170,
+                stderr: stderr.to_owned(),
+            }),
+        };
+        let unknown = |stderr: &str| refused(RefusalKind::UnknownPartition, stderr);
+        assert_eq!(unnamed(&unknown("qsub: Unknown queue"), Some("big")), Some("big"));
+        assert_eq!(unnamed(&unknown("qsub: Unknown queue"), Some("sub")), Some("sub"));
+        assert_eq!(unnamed(&unknown("invalid partition specified: big"), Some("big")), None);
+        assert_eq!(unnamed(&unknown("requests unknown queue \"big.q\"\nExiting."), Some("big.q")), None);
+        assert_eq!(unnamed(&unknown("qsub: Unknown queue"), None), None);
+        assert_eq!(unnamed(&refused(RefusalKind::OverLimit, "too much"), Some("big")), None);
     }
 }

@@ -76,7 +76,8 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
                 }
             },
         )?;
-        if let Some((code, text)) = handed(&system, again, quiet).trouble {
+        let partition = spec.resources.partition.as_deref();
+        if let Some((code, text)) = handed(&system, again, partition, quiet).trouble {
             talk(&format!("cluster: {text}"));
             exit = Exit(exit.0.max(code.0));
         }
