@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use cluster_client::system::{Foreign, Wanted};
+use cluster_client::system::{Foreign, System, Wanted};
 use cluster_client::{Look, Until, Waited, Waiting};
 use cluster_core::{ForeignDependency, JobState, RemoteId, Selector, Walltime};
 use cluster_jobsdb::Selection;
@@ -10,7 +10,7 @@ use cluster_jobsdb::Selection;
 use crate::choose;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
-use crate::output::{json, talk};
+use crate::output::{json, span, talk};
 
 /// The options of `wait`.
 #[derive(Debug, clap::Args)]
@@ -86,12 +86,17 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     if args.any && !selectors.is_empty() {
         return Err(usage("--any waits for jobs of ours, or for a scheduler's: not for both at once"));
     }
-    let first =
-        if selectors.is_empty() { Exit::GOOD } else { ours(&mut context, args, &selectors, deadline)? };
+    let mut theirs = Theirs::new(&context, args, wanted)?;
+    let mut first = Exit::GOOD;
+    if !selectors.is_empty() {
+        // Those that are there now are waited for, also if they end before ours.
+        theirs.look(&context)?;
+        first = ours(&mut context, args, &selectors, deadline)?;
+    }
     if first == Exit::TIMED_OUT || first == Exit::UNCERTAIN {
         return Ok(first);
     }
-    let second = theirs(&context, args, wanted, deadline)?;
+    let second = theirs.wait(&context, args, deadline)?;
     Ok(Exit(first.0.max(second.0)))
 }
 
@@ -141,63 +146,107 @@ fn ours(
 }
 
 /// A scheduler's jobs, whoever sent them: those that are there now.
-fn theirs(
-    context: &Context,
-    args: &Args,
-    mut wanted: Wanted,
-    deadline: Option<Instant>,
-) -> anyhow::Result<Exit> {
-    let system = match args.system.as_deref() {
-        Some(name) if name != choose::ANY => choose::by_name(&context.config, &context.surroundings(), name)?,
-        _ => choose::any(context)?,
-    };
-    if wanted.users.is_empty() && !wanted.all_users && !wanted.partitions.is_empty() {
-        wanted.users.push(system.user().to_owned());
+struct Theirs {
+    system: System,
+    foreign: Foreign,
+    troubled: bool,
+    /// At the last look.
+    absent: u64,
+    told_absent: bool,
+    told_unread: bool,
+}
+
+impl Theirs {
+    fn new(context: &Context, args: &Args, mut wanted: Wanted) -> anyhow::Result<Self> {
+        let system = match args.system.as_deref() {
+            Some(name) if name != choose::ANY => {
+                choose::by_name(&context.config, &context.surroundings(), name)?
+            }
+            _ => choose::any(context)?,
+        };
+        if wanted.users.is_empty() && !wanted.all_users && !wanted.partitions.is_empty() {
+            wanted.users.push(system.user().to_owned());
+        }
+        let lost_after = context.config.lost_after.and_then(Walltime::as_duration);
+        let foreign = Foreign::new(wanted, &system, lost_after);
+        Ok(Self { system, foreign, troubled: false, absent: 0, told_absent: false, told_unread: false })
     }
-    let mut foreign = Foreign::new(wanted, &system);
-    let mut troubled = false;
-    loop {
-        match foreign.look(&system) {
-            Ok(()) => troubled = false,
+
+    /// Looks once, and says what a person who waits should know.
+    fn look(&mut self, context: &Context) -> anyhow::Result<()> {
+        let name = self.system.name();
+        let say = |text: &str| {
+            if !context.common.quiet {
+                talk(&format!("cluster: {text}"));
+            }
+        };
+        match self.foreign.look(&self.system) {
+            Ok(()) => self.troubled = false,
             Err(error) if error.is_passing() => {
-                if !troubled && !context.common.quiet {
-                    talk(&format!(
-                        "cluster: {} cannot be asked ({}); this goes on",
-                        system.name(),
-                        error.brief()
-                    ));
+                if !self.troubled {
+                    say(&format!("{name} cannot be asked ({}); this goes on", error.brief()));
                 }
-                troubled = true;
+                self.troubled = true;
             }
             Err(error) => return Err(cluster_client::ClientError::System(error).into()),
         }
-        let ends = foreign.ends();
-        let ended = ends.succeeded + (ends.failed.len() + ends.unknown.len()) as u64;
-        let left = foreign.left();
-        let done = left == 0 || (args.any && ended > 0);
-        let late = !done && deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if !done && !late {
-            let pause = foreign.pace().interval();
-            let pause = deadline
-                .map_or(pause, |deadline| pause.min(deadline.saturating_duration_since(Instant::now())));
-            std::thread::sleep(pause);
-            continue;
+        let unread = self.foreign.unread();
+        if unread > 0 && !self.told_unread {
+            say(&format!(
+                "{unread} records of {name} were not understood: no job counts as gone meanwhile; \
+                 `cluster queue` shows the first of them"
+            ));
+            self.told_unread = true;
         }
-        if context.common.json {
-            json(&serde_json::json!({
-                "v": 1, "system": system.name(), "ended": ended, "left": left, "failed": ends.failed,
-                "unknown": ends.unknown, "timed_out": late,
-            }))?;
+        // An accounting comes a little late as a rule: one look without a word is nothing to tell.
+        let absent = self.foreign.absent();
+        if absent.min(self.absent) > 0 && !self.told_absent {
+            say(&format!(
+                "not in the queue of {name}, and without a word yet on how they ended: {absent} of the jobs; \
+                 each is waited for up to {}",
+                span(self.foreign.lost_after())
+            ));
+            self.told_absent = true;
         }
-        for job in &ends.unknown {
-            talk(&format!("cluster: job {job} of {} is gone, and nothing says how it ended", system.name()));
+        self.absent = absent;
+        Ok(())
+    }
+
+    fn wait(&mut self, context: &Context, args: &Args, deadline: Option<Instant>) -> anyhow::Result<Exit> {
+        loop {
+            self.look(context)?;
+            let (system, foreign) = (&self.system, &self.foreign);
+            let ends = foreign.ends();
+            let ended = ends.succeeded + (ends.failed.len() + ends.unknown.len()) as u64;
+            let left = foreign.left();
+            let done = left == 0 || (args.any && ended > 0);
+            let late = !done && deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if !done && !late {
+                let pause = foreign.pace().interval();
+                let pause = deadline
+                    .map_or(pause, |deadline| pause.min(deadline.saturating_duration_since(Instant::now())));
+                std::thread::sleep(pause);
+                continue;
+            }
+            if context.common.json {
+                json(&serde_json::json!({
+                    "v": 1, "system": system.name(), "ended": ended, "left": left, "failed": ends.failed,
+                    "unknown": ends.unknown, "timed_out": late,
+                }))?;
+            }
+            for job in &ends.unknown {
+                talk(&format!(
+                    "cluster: job {job} of {} is gone, and nothing says how it ended",
+                    system.name()
+                ));
+            }
+            return Ok(match () {
+                () if late => Exit::TIMED_OUT,
+                () if !ends.unknown.is_empty() => Exit::UNCERTAIN,
+                () if !ends.failed.is_empty() => Exit::JOB_FAILED,
+                () => Exit::GOOD,
+            });
         }
-        return Ok(match () {
-            () if late => Exit::TIMED_OUT,
-            () if !ends.unknown.is_empty() => Exit::UNCERTAIN,
-            () if !ends.failed.is_empty() => Exit::JOB_FAILED,
-            () => Exit::GOOD,
-        });
     }
 }
 

@@ -70,7 +70,7 @@ impl Dialect for ToyDialect {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities { accounting: true, ..Capabilities::default() }
     }
 
     fn commands(&self) -> &'static [&'static str] {
