@@ -35,7 +35,13 @@ impl Target {
 /// The system that was asked for, or that follows from what is there.
 pub(crate) fn target(context: &mut Context, flag: Option<&str>) -> anyhow::Result<Target> {
     if context.is_foreground() {
-        return Ok(Target::Local);
+        let local = |name: &str| name == "local";
+        return match flag {
+            Some(name) if !local(name) => Err(usage(format!(
+                "--foreground runs the jobs inside this process: it cannot go with --system {name}"
+            ))),
+            _ => Ok(Target::Local),
+        };
     }
     match crate::choose::choose(context, flag)? {
         Chosen::Local => Ok(Target::Local),

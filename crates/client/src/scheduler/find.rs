@@ -23,11 +23,11 @@ pub(crate) fn find(
     let since = Timestamp(chunk.created.0.saturating_sub(3_600_000_000));
     let user = [system.user().to_owned()];
     let queue = system.queue_now(Whose::Users(&user), Timestamp::now())?;
-    if let Some(found) = queue.jobs(system)?.rows.iter().find_map(|row| id_with(row, tag)) {
+    if let Some(found) = in_rows(&queue.jobs(system)?.rows, tag) {
         return Ok(Some(found));
     }
     for answer in system.accounting(&[], since)? {
-        if let Some(found) = answer.jobs(system)?.rows.iter().find_map(|row| id_with(row, tag)) {
+        if let Some(found) = in_rows(&answer.jobs(system)?.rows, tag) {
             return Ok(Some(found));
         }
     }
@@ -56,6 +56,11 @@ fn array_of(element: &str) -> String {
     }
     let cut = element.rfind('_').or_else(|| element.rfind('.')).unwrap_or(element.len());
     element[..cut].to_owned()
+}
+
+/// The id of the submission with this tag among these rows.
+pub(crate) fn in_rows(rows: &[Row<'_>], tag: &Tag) -> Option<RemoteId> {
+    rows.iter().find_map(|row| id_with(row, tag))
 }
 
 fn id_with(row: &Row<'_>, tag: &Tag) -> Option<RemoteId> {

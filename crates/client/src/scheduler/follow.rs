@@ -10,6 +10,8 @@ use cluster_jobsdb::{ChunkRow, JobQuery};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::scheduler::conclude::remove_empty_logs;
+use crate::scheduler::find::in_rows;
+use crate::scheduler::send::HandedOver;
 use crate::scheduler::take::Told;
 use crate::system::{System, SystemError};
 use crate::watch::LIVE;
@@ -118,6 +120,17 @@ impl Client {
         };
         // Who cannot be asked cannot be sent anything either.
         for chunk in open.iter().filter(|_| began.is_some()) {
+            // Seen in the queue it has arrived, whoever still waits for the answer to the submit command.
+            if chunk.tried.is_some()
+                && let Some(id) = in_rows(&jobs.rows, &chunk.tag)
+            {
+                let held = HandedOver::of(chunk).hold;
+                self.store()?.mark_sent(chunk.batch, chunk.k, &id, Timestamp::now(), held)?;
+                report.told.push(format!("batch {} is job {id} of {}", chunk.batch, system.name()));
+                report.changed = true;
+                self.cancel_late(system, chunk)?;
+                continue;
+            }
             match self.settle(system, chunk, report) {
                 Ok(()) => {}
                 // What is wrong with one batch is no reason to pass over the others.

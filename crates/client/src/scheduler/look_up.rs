@@ -77,7 +77,9 @@ impl Client {
             }
         }
         if let Some(change) = change {
-            self.store()?.apply(&[JobChange { cause: job.cause, status: job.status, ..change }])?;
+            let (cause, status, reason) = (job.cause, job.status, job.reason.clone());
+            let ended = job.ended;
+            self.store()?.apply(&[JobChange { cause, status, reason, ended, ..change }])?;
         }
         if let Some(record) = record.as_ref().filter(|_| job.state.is_end()) {
             self.store()?.set_records(std::slice::from_ref(record))?;

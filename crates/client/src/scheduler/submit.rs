@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use cluster_core::dialect::{RemoteDependency, ScriptRequest};
+use cluster_core::dialect::{DialectError, RemoteDependency, ScriptRequest};
 use cluster_core::job_script::{Gate, JobRange, Scheduled, ScriptPlace, moved, ranges_of, render, shard};
 use cluster_core::{
-    BatchId, ByteString, Cause, IndexSet, JobSpec, JobState, SubmissionNumber, Tag, Timestamp,
+    BatchId, ByteString, Cause, IndexSet, JobSpec, JobState, Resources, SubmissionNumber, Tag, Timestamp,
 };
 use cluster_jobsdb::{ChunkRow, FileSystem, NewBatch, NewSubmission};
 use cluster_localqueue::files::make_private_dir;
@@ -20,7 +20,7 @@ use crate::scheduler::lock::SendLock;
 use crate::scheduler::plan::{Throttle, cut};
 use crate::scheduler::send::{HandedOver, Sending, send};
 use crate::stage::Stage;
-use crate::system::System;
+use crate::system::{System, SystemError};
 
 /// What a scheduler makes of a batch before anything is sent: what `--dry-run` prints.
 #[derive(Debug, Clone)]
@@ -96,6 +96,7 @@ impl Client {
 
     fn plan_for(&mut self, system: &System, spec: &JobSpec, jobs: &IndexSet) -> Result<Plan, ClientError> {
         let dialect = system.dialect();
+        within_limits(system, &spec.resources)?;
         let capabilities = dialect.capabilities();
         let element = |array: &cluster_core::RemoteId, position| dialect.element(array, position);
         let resolved = if spec.dependencies.is_empty() && spec.foreign.is_empty() {
@@ -361,6 +362,49 @@ impl Client {
         };
         let wait = self.scheduling().gate_wait.unwrap_or_else(by_file_system);
         u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Refuses what the limits of its partition, as the configuration has them, prove impossible.
+fn within_limits(system: &System, asked: &Resources) -> Result<(), ClientError> {
+    let name = asked.partition.as_deref();
+    let Some((name, limits)) = name.and_then(|name| Some((name, system.config().partitions.get(name)?)))
+    else {
+        return Ok(());
+    };
+    let nodes = asked.nodes.max(1);
+    let over = [
+        limits
+            .max_time
+            .zip(asked.time)
+            .filter(|(most, time)| time > most)
+            .map(|(most, time)| format!("--time {time} is more than the {most} of partition {name}")),
+        limits.cores.filter(|&most| asked.total_cores().div_ceil(nodes) > most).map(|most| {
+            format!(
+                "{} cores on a node are more than the {most} of partition {name}",
+                asked.total_cores().div_ceil(nodes)
+            )
+        }),
+        limits
+            .max_nodes
+            .filter(|&most| nodes > most)
+            .map(|most| format!("--nodes {nodes} is more than the {most} of partition {name}")),
+        limits
+            .max_mem
+            .zip(asked.mem)
+            .filter(|(most, mem)| mem.as_mb() > most.as_mb() * u64::from(nodes))
+            .map(|(most, mem)| format!("--mem {mem} is more than the {most} on a node of partition {name}")),
+    ];
+    match over.into_iter().flatten().next() {
+        None => Ok(()),
+        Some(what) => Err(ClientError::System(SystemError::Answer {
+            system: system.name().to_owned(),
+            command: system.dialect().commands()[0].to_owned(),
+            source: Box::new(DialectError::Cannot {
+                what,
+                why: "the configuration says so (`partitions` of the system)".to_owned(),
+            }),
+        })),
     }
 }
 

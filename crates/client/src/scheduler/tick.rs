@@ -88,6 +88,16 @@ impl Ticker {
             say("it answers again");
         }
         self.troubled = !report.trouble.is_empty();
+        for &batch in batches {
+            let row = client.batch(batch)?;
+            let held = row.count_of(JobState::Held);
+            if held > 0 && held == row.unfinished() {
+                let text = format!("batch {batch} is held: `cluster release {batch}` lets it go");
+                if self.told.insert(text.clone()) {
+                    say(&text);
+                }
+            }
+        }
         let stuck = report.stuck.iter().map(|(job, count, reason)| match count {
             1 => format!("job {job} waits: {reason}"),
             _ => format!("{count} jobs of batch {} wait: {reason}", job.batch),
