@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::scheduler::conclude::remove_empty_logs;
 use crate::scheduler::find::in_rows;
+use crate::scheduler::lock::FollowLock;
 use crate::scheduler::send::HandedOver;
 use crate::scheduler::take::Told;
 use crate::system::{System, SystemError};
@@ -38,6 +39,8 @@ pub struct Refreshed {
     pub told: Vec<String>,
     /// Whether something in the store changed.
     pub changed: bool,
+    /// Whether another process was taking an answer in just now: a look at the store tells what it came to.
+    pub busy: bool,
 }
 
 /// A lost job is looked for so long by whoever refreshes.
@@ -117,6 +120,12 @@ impl Client {
                 report.trouble.push((system.name().to_owned(), error));
                 (None, Jobs::default())
             }
+        };
+        let dir = self.layout().jobs();
+        let lock = if how.insist { Some(FollowLock::wait(&dir)) } else { FollowLock::take(&dir) };
+        let Some(_lock) = lock else {
+            report.busy = true;
+            return Ok(());
         };
         // Who cannot be asked cannot be sent anything either.
         for chunk in open.iter().filter(|_| began.is_some()) {

@@ -53,3 +53,31 @@ impl SendLock {
         }
     }
 }
+
+/// Held while an answer of a scheduler is taken into the store of a root: of many that wait for the same jobs one
+/// does it, and the others find it there.
+#[derive(Debug)]
+pub(crate) struct FollowLock {
+    _dir: Option<File>,
+}
+
+impl FollowLock {
+    /// Of the root whose `jobs` directory this is; `None` where another process has it.
+    pub(crate) fn take(jobs: &Path) -> Option<Self> {
+        let Ok(dir) = File::open(jobs) else { return Some(Self { _dir: None }) };
+        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Some(Self { _dir: Some(dir) }),
+            Err(Errno::WOULDBLOCK) => None,
+            Err(_) => Some(Self { _dir: None }),
+        }
+    }
+
+    /// The same, waiting for the other one.
+    pub(crate) fn wait(jobs: &Path) -> Self {
+        let dir = File::open(jobs).ok();
+        if let Some(dir) = &dir {
+            let _ = flock(dir, FlockOperation::LockExclusive);
+        }
+        Self { _dir: dir }
+    }
+}

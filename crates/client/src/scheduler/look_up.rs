@@ -1,6 +1,6 @@
 //! One job in full, on demand: its usage and the scheduler's own record of it.
 
-use cluster_core::dialect::{Row, Tasks};
+use cluster_core::dialect::{Row, Tasks, Whose};
 use cluster_core::{JobId, RemoteId, Timestamp};
 use cluster_jobsdb::{ChunkRow, JobChange, JobRow, RunRecord};
 
@@ -55,7 +55,14 @@ impl Client {
         let task = task.map(|position| position + first_task);
         let since = Timestamp(chunk.created.0.saturating_sub(3_600_000_000));
         let (mut change, mut record) = (None, None);
-        for answer in system.accounting(&[remote], since)? {
+        let mut answers = system.accounting(&[remote], since)?;
+        if answers.is_empty() {
+            // Without accounting the queue may still show what has ended.
+            let user = [system.user().to_owned()];
+            let lately = Timestamp(Timestamp::now().0.saturating_sub(5_000_000));
+            answers.push(system.queue_now(Whose::Users(&user), lately)?);
+        }
+        for answer in answers {
             let of_job = |row: &Row<'_>| {
                 chunk.remote.as_ref().is_some_and(|id| row.job == id.0)
                     && match row.tasks {

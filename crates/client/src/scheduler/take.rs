@@ -128,8 +128,11 @@ impl Client {
     ) -> Result<(), ClientError> {
         let batch = chunk.batch;
         let now = Timestamp::now();
+        // Where a job waits for another a scheduler may not show that it is held besides.
         let (other, to): (&[JobState], _) = if state == JobState::Held {
             (&[JobState::Queued, JobState::Submitting], Unstarted::Held)
+        } else if row.reason.starts_with("waits for") {
+            (&[JobState::Submitting], Unstarted::Queued)
         } else {
             (&[JobState::Held, JobState::Submitting], Unstarted::Queued)
         };

@@ -73,7 +73,11 @@ impl Ticker {
         } else {
             self.pace.unchanged();
         }
-        let interval = if waiting { self.hurry } else { self.pace.interval() };
+        let interval = match (report.busy, waiting) {
+            (true, _) => TICK,
+            (false, true) => self.hurry,
+            (false, false) => self.pace.interval(),
+        };
         self.next = Instant::now() + interval.min(Duration::from_secs(60));
         for (system, error) in &report.trouble {
             // While it backs off the reason stays the same but for its seconds.
