@@ -24,7 +24,7 @@ fn ours_and_theirs() {
     site.cluster(["wait", &ours]).good();
     // Where nothing tells how it ended, that is said.
     let waited = site.cluster(["wait", &format!("remote:{theirs}")]);
-    assert!([0, 7].contains(&waited.code), "{waited:?}");
+    assert!([0, 7].contains(&waited.code) || waited.err().contains("did not succeed"), "{waited:?}");
 }
 
 #[test]

@@ -234,6 +234,9 @@ impl Theirs {
                     "unknown": ends.unknown, "timed_out": late,
                 }))?;
             }
+            for job in &ends.failed {
+                talk(&format!("cluster: job {job} of {} did not succeed", system.name()));
+            }
             for job in &ends.unknown {
                 talk(&format!(
                     "cluster: job {job} of {} is gone, and nothing says how it ended",

@@ -152,7 +152,9 @@ pub(crate) fn record(job: &Job, zone: Option<&str>) -> String {
     out.push_str(&format!("failed       {failed:<4}{}\n", if words.is_empty() { " " } else { words }));
     out.push_str(&format!("exit_status  {status:<20}{}\n", signal_text(status)));
     out.push_str(&format!("ru_wallclock {wall}s\nru_utime     {user:.3}s\nru_stime     {system:.3}s\n"));
-    out.push_str(&format!("ru_maxrss    {}\n", kilobytes(exit.memory)));
+    // A process that ran had some memory, also where it was too quick to be measured; a forced deletion shows none.
+    let peak = if ran && failed == 0 { exit.memory.max(1_400) } else { exit.memory };
+    out.push_str(&format!("ru_maxrss    {}\n", kilobytes(peak)));
     for name in ["ru_ixrss", "ru_ismrss", "ru_idrss", "ru_isrss"] {
         out.push_str(&format!("{name:<13}0.000B\n"));
     }
