@@ -103,6 +103,7 @@ fn the_schedulers_own_variables_are_there() {
         Kind::Slurm => "SLURM_JOB_ID",
         Kind::Pbs | Kind::Torque => "PBS_JOBID",
         Kind::Sge => "JOB_ID",
+        Kind::Sample => "PLAIN_JOB",
     };
     let text = format!("echo ${variable} ${{SLURM_EXPORT_ENV-unset}}");
     let out = site.cluster(["run", "--quiet", "--", "sh", "-c", &text]).good().out();
@@ -130,6 +131,7 @@ fn a_submission_from_inside_a_job_is_as_from_outside() {
             ("PBS_O_HOME", "/no"),
         ],
         Kind::Sge => &[("JOB_ID", "99"), ("SGE_TASK_ID", "5"), ("NSLOTS", "7")],
+        Kind::Sample => &[("PLAIN_JOB", "99"), ("PLAIN_ELEMENT", "5")],
     };
     let text = "echo ${SLURM_NTASKS-none} ${SLURM_CPUS_PER_TASK-none} ${SLURM_ARRAY_TASK_ID-none} \
         ${SLURM_MEM_PER_CPU-none} ${PBS_ARRAY_INDEX-none} ${PBS_ARRAYID-none} ${SGE_TASK_ID-none} ${NSLOTS-none}";

@@ -115,7 +115,8 @@ fn output_comes_while_the_job_runs() {
 #[test]
 fn cores_are_asked_for() {
     let site = Site::new();
-    let text = "echo $CLUSTER_TOT_NCORES ${SLURM_CPUS_PER_TASK:-${NSLOTS:-${NCPUS:-$PBS_NP}}}";
+    let text =
+        "echo $CLUSTER_TOT_NCORES ${SLURM_CPUS_PER_TASK:-${NSLOTS:-${NCPUS:-${PBS_NP:-$PLAIN_CORES}}}}";
     let run = site
         .cluster(["run", "--quiet", "--cores", "2", "--mem", "300M", "--time", "5m", "--", "sh", "-c", text]);
     let printed = run.good().out();
@@ -136,6 +137,7 @@ fn a_dry_look_at_the_script() {
         Kind::Slurm => "#SBATCH",
         Kind::Pbs | Kind::Torque => "#PBS",
         Kind::Sge => "#$",
+        Kind::Sample => "#PLAIN",
     };
     assert!(script.lines().any(|line| line.starts_with(prefix) && line.contains("5:00")), "{script}");
     site.cluster(["cancel", &batch]).good();

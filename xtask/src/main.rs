@@ -32,11 +32,15 @@ cargo xtask COMMAND
   dist                  the static binary with its man pages and completions, in target/dist-out
   bench local [--quick] [--only ROW]... [--json FILE] [--doc FILE]
                         speed and size against the limit of the machine and against other tools
+  bench schedulers [--quick] [--real] [--json FILE] [--doc FILE]
+                        reading of large answers, submission, calls of the scheduler; --real: on a Slurm, too
   integration faults    the long form of the fault tests
   integration fuzz [--seconds N] [slurm|pbs|sge|units]...
                         what schedulers print and users write, bent by libFuzzer (nightly, cargo-fuzz)
   integration slurm|pbs|torque|sge [--real] [TEST]...
                         the conformance suite on a mock, or on a real Slurm or Grid Engine
+  integration sample [TEST]...
+                        the conformance suite on the made-up scheduler of docs/new-scheduler.md
   mock slurm|pbs|torque|sge -- COMMAND...
                         a command with a mock scheduler, of a state of its own, first on PATH
   scheduler up|down|status slurm|sge [--limits all|no] [--purge]
@@ -80,6 +84,11 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["completions", dir] => reference::completions(&workspace()?.build_debug()?, dir.as_ref()),
         ["dist"] => dist::run(&workspace()?).map(drop),
         ["bench", "local", options @ ..] => bench::run(&workspace()?, &bench::Options::parse(options)?),
+        ["bench", "schedulers", options @ ..] => bench::schedulers::run(&workspace()?, options),
+        #[cfg(feature = "parse")]
+        ["bench", "__parse", rounds] => {
+            bench::schedulers_parse::run(&workspace()?.root.join("crates"), rounds.parse()?)
+        }
         ["scheduler", words @ ..] => scheduler::command(&workspace()?, words),
         ["integration", words @ ..] => integration::command(&workspace()?, words),
         _ => bail!("unknown command: {}\n\n{HELP}", words.join(" ")),

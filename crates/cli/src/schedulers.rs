@@ -23,6 +23,8 @@ pub(crate) const SCHEDULERS: &[Scheduler] = &[
     Scheduler { kind: SchedulerKind::Torque, dialect: |_| Box::new(cluster_backend_pbs::Torque) },
     #[cfg(feature = "sge")]
     Scheduler { kind: SchedulerKind::Sge, dialect: sge },
+    #[cfg(feature = "sample")]
+    Scheduler { kind: SchedulerKind::Other("plain"), dialect: |_| Box::new(cluster_sample_backend::Plain) },
 ];
 
 /// The scheduler of this kind, where it is built in and is one that is spoken to.

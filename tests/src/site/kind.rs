@@ -13,6 +13,8 @@ pub enum Kind {
     Torque,
     /// Grid Engine.
     Sge,
+    /// The made-up scheduler of `examples/sample-backend`.
+    Sample,
 }
 
 impl Kind {
@@ -23,7 +25,8 @@ impl Kind {
             Ok("pbs") => Self::Pbs,
             Ok("torque") => Self::Torque,
             Ok("sge") => Self::Sge,
-            Ok(other) => panic!("CLUSTER_SITE={other}: it is slurm, pbs, torque or sge"),
+            Ok("sample") => Self::Sample,
+            Ok(other) => panic!("CLUSTER_SITE={other}: it is slurm, pbs, torque, sge or sample"),
         }
     }
 
@@ -34,6 +37,7 @@ impl Kind {
             Self::Pbs => "pbs",
             Self::Torque => "torque",
             Self::Sge => "sge",
+            Self::Sample => "plain",
         }
     }
 
@@ -48,7 +52,11 @@ impl Kind {
 
     /// The command that submits.
     pub fn submit(self) -> &'static str {
-        if self == Self::Slurm { "sbatch" } else { "qsub" }
+        match self {
+            Self::Slurm => "sbatch",
+            Self::Sample => "psub",
+            _ => "qsub",
+        }
     }
 
     /// The words after it that make it print nothing but the id.
@@ -57,6 +65,7 @@ impl Kind {
             Self::Slurm => &["--parsable", "--output=/dev/null"],
             Self::Pbs | Self::Torque => &["-j", "oe", "-o", "/dev/null"],
             Self::Sge => &["-terse", "-j", "y", "-o", "/dev/null"],
+            Self::Sample => &[],
         }
     }
 
@@ -67,12 +76,20 @@ impl Kind {
 
     /// The command that lists the queue.
     pub fn query(self) -> &'static str {
-        if self == Self::Slurm { "squeue" } else { "qstat" }
+        match self {
+            Self::Slurm => "squeue",
+            Self::Sample => "pstat",
+            _ => "qstat",
+        }
     }
 
     /// The command that cancels.
     pub fn cancel(self) -> &'static str {
-        if self == Self::Slurm { "scancel" } else { "qdel" }
+        match self {
+            Self::Slurm => "scancel",
+            Self::Sample => "pdel",
+            _ => "qdel",
+        }
     }
 
     /// How many TERM a command gets when its job is cancelled, before KILL. Grid Engine kills at once.
@@ -96,7 +113,7 @@ impl Kind {
         match self {
             Self::Slurm => ("short", "1h"),
             Self::Sge => ("long.q", "48h"),
-            Self::Pbs | Self::Torque => ("brief", "1h"),
+            Self::Pbs | Self::Torque | Self::Sample => ("brief", "1h"),
         }
     }
 }

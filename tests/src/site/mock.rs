@@ -23,11 +23,16 @@ const QUICK: [&str; 5] = [
 #[derive(Debug)]
 pub(crate) struct Mock {
     dir: PathBuf,
+    sample: bool,
 }
 
 impl Mock {
     pub(crate) fn new(kind: Kind, dir: &Path) -> Self {
-        let mock = Self { dir: dir.to_owned() };
+        let mock = Self { dir: dir.to_owned(), sample: kind == Kind::Sample };
+        if mock.sample {
+            mock.link_sample();
+            return mock;
+        }
         mock.tool("--init", [kind.name()].into_iter().chain(QUICK));
         if kind != Kind::Slurm {
             // As the real ones of the tests; Slurm's own counts the index.
@@ -47,6 +52,16 @@ impl Mock {
         mock
     }
 
+    /// The commands of the sample are links to its script.
+    fn link_sample(&self) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/sample-backend/mock/plain");
+        let script = Path::new(script).canonicalize().unwrap();
+        fs::create_dir_all(self.bin()).unwrap();
+        for name in ["psub", "pstat", "pdel", "phold", "prel", "run"] {
+            std::os::unix::fs::symlink(&script, self.bin().join(name)).unwrap();
+        }
+    }
+
     /// Its state.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
@@ -60,6 +75,10 @@ impl Mock {
     /// Sets one value of its configuration, by its path with dots; `null` removes it. It holds at once.
     #[track_caller]
     pub(crate) fn set(&self, path: &str, value: Value) {
+        if self.sample {
+            assert_eq!(path, "faults.controller", "the sample's mock has no other fault");
+            return fs::write(self.dir.join("fault"), value.as_str().unwrap_or_default()).unwrap();
+        }
         self.tool("--set", [format!("{path}={value}").as_str()]);
     }
 

@@ -103,6 +103,10 @@ impl Site {
             skipped(what, "a real scheduler cannot be made to do this; the mocks are");
             return None;
         }
+        if Kind::given() == Kind::Sample {
+            skipped(what, "the sample's mock cannot be made to do this");
+            return None;
+        }
         Some(Self::wished(&Wish { system: system.to_owned(), ..Wish::default() }))
     }
 

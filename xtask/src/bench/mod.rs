@@ -13,6 +13,10 @@ mod place;
 mod proc;
 mod queue;
 mod row;
+pub(crate) mod schedulers;
+mod schedulers_calls;
+#[cfg(feature = "parse")]
+pub(crate) mod schedulers_parse;
 mod stats;
 mod throughput;
 
@@ -41,6 +45,20 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn parse(words: &[&str]) -> anyhow::Result<Self> {
+        let options = Self::read(words)?;
+        for only in &options.only {
+            if !GROUPS.iter().any(|group| wants(only, group.name)) {
+                let names: Vec<_> = GROUPS.iter().map(|group| group.name).collect();
+                bail!(
+                    "there is no row {only}: the groups are {}, a row is one of a group (million.range)",
+                    names.join(", ")
+                );
+            }
+        }
+        Ok(options)
+    }
+
+    fn read(words: &[&str]) -> anyhow::Result<Self> {
         let mut options = Self::default();
         let mut words = words.iter();
         while let Some(&word) = words.next() {
@@ -54,17 +72,8 @@ impl Options {
                 "--doc" => options.doc = Some(value()?.into()),
                 "--binary" => options.binary = Some(value()?.into()),
                 _ => bail!(
-                    "bench local does not know {word}: it has --quick, --only ROW, --json FILE, --doc FILE, --binary FILE"
+                    "bench does not know {word}: it has --quick, --only ROW, --json FILE, --doc FILE, --binary FILE"
                 ),
-            }
-        }
-        for only in &options.only {
-            if !GROUPS.iter().any(|group| wants(only, group.name)) {
-                let names: Vec<_> = GROUPS.iter().map(|group| group.name).collect();
-                bail!(
-                    "there is no row {only}: the groups are {}, a row is one of a group (million.range)",
-                    names.join(", ")
-                );
             }
         }
         Ok(options)

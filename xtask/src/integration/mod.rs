@@ -25,6 +25,8 @@ pub(crate) fn command(workspace: &Workspace, words: &[&str]) -> anyhow::Result<(
             }
             conformance::run(workspace, site, &filters)
         }
-        [] => bail!("usage: cargo xtask integration faults | fuzz | slurm|pbs|torque|sge [--real] [TEST]…"),
+        [] => bail!(
+            "usage: cargo xtask integration faults | fuzz | sample | slurm|pbs|torque|sge [--real] [TEST]…"
+        ),
     }
 }
