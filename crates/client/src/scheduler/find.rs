@@ -35,7 +35,7 @@ pub(crate) fn find(
 }
 
 /// What a job of it wrote down when it began. Only a script that was accepted has ever run.
-fn in_records(layout: &Layout, chunk: &ChunkRow) -> Option<RemoteId> {
+pub(crate) fn in_records(layout: &Layout, chunk: &ChunkRow) -> Option<RemoteId> {
     chunk.jobs.iter().find_map(|index| {
         let text = std::fs::read(layout.job_file(chunk.batch, index, chunk.k, "status")).ok()?;
         parse(&text).find_map(|line| match line {

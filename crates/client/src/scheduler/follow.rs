@@ -10,7 +10,7 @@ use cluster_jobsdb::{ChunkRow, JobQuery};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::scheduler::conclude::remove_empty_logs;
-use crate::scheduler::find::in_rows;
+use crate::scheduler::find::{in_records, in_rows};
 use crate::scheduler::lock::FollowLock;
 use crate::scheduler::send::HandedOver;
 use crate::scheduler::take::Told;
@@ -129,9 +129,9 @@ impl Client {
         };
         // Who cannot be asked cannot be sent anything either.
         for chunk in open.iter().filter(|_| began.is_some()) {
-            // Seen in the queue it has arrived, whoever still waits for the answer to the submit command.
+            // Seen in the queue, or begun, it has arrived, whoever still waits for an answer to the submit command.
             if chunk.tried.is_some()
-                && let Some(id) = in_rows(&jobs.rows, &chunk.tag)
+                && let Some(id) = in_rows(&jobs.rows, &chunk.tag).or_else(|| in_records(self.layout(), chunk))
             {
                 let held = HandedOver::of(chunk).hold;
                 self.store()?.mark_sent(chunk.batch, chunk.k, &id, Timestamp::now(), held)?;
