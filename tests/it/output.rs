@@ -91,7 +91,9 @@ fn late_writers_touch_nobody() {
     for (i, output) in world.cluster(["get", "--json", &batch]).good().json_lines().iter().enumerate() {
         let text = output["output"].as_str().unwrap();
         let mine = format!("mine {i}\n");
-        assert!(text == mine || text == format!("{mine}late {i}\n"), "{output}");
+        // The second child of job 0 may have been let go by what another left over, while its job still ran.
+        let early = i == 0 && text == format!("late {i}\n{mine}");
+        assert!(early || text == mine || text == format!("{mine}late {i}\n"), "{output}");
     }
     gate.let_go(1);
 }

@@ -95,7 +95,7 @@ impl Ticker {
         for &batch in batches {
             let row = client.batch(batch)?;
             let held = row.count_of(JobState::Held);
-            if held > 0 && held == row.unfinished() {
+            if held > 0 && held == row.unfinished() && client.is_held_for_good(batch)? {
                 let text = format!("batch {batch} is held: `cluster release {batch}` lets it go");
                 if self.told.insert(text.clone()) {
                     say(&text);
@@ -157,6 +157,12 @@ impl Client {
             }
         }
         Ok(ends)
+    }
+
+    /// Whether held jobs of a batch are there to stay: not those whose end was asked for.
+    fn is_held_for_good(&mut self, batch: BatchId) -> Result<bool, ClientError> {
+        let query = JobQuery { states: Some(vec![JobState::Held]), limit: 1_000, ..JobQuery::default() };
+        Ok(self.store()?.jobs(batch, &query)?.iter().any(|job| job.cancel_requested.is_none()))
     }
 
     /// Jobs of these batches that have been suspended, or in a state that nobody knows, for longer than

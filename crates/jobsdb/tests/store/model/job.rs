@@ -91,7 +91,7 @@ impl Job {
             Unstarted::Queued => (&[Created, Submitting, Held], Queued),
             Unstarted::Released => (&[Held], Queued),
             Unstarted::Submitting => (&[Created], Submitting),
-            Unstarted::Created => (&[Submitting], Created),
+            Unstarted::Created => (&[Submitting, Held], Created),
             Unstarted::Sent { held } => (&[Submitting], if *held { Held } else { Queued }),
             Unstarted::Waiting { held, .. } => {
                 (&[Created, Submitting, Queued, Held], if *held { Held } else { Queued })
