@@ -62,8 +62,7 @@ fn the_failed_ones_are_sent_again_as_one_array() {
     let batch = site.map(["--range", "0-49", "--", "sh", "-c", &text, "sh", "{}"]);
     site.cluster(["wait", &batch]).code(1);
     let failed = |job: &serde_json::Value| job["state"] == "failed";
-    let again: Vec<String> =
-        site.jobs(&batch).iter().filter(|job| failed(job)).map(|job| job["job"].to_string()).collect();
+    let again: Vec<_> = site.jobs(&batch).into_iter().filter(|job| failed(job)).collect();
     assert_eq!(again.len(), 3, "{again:?}");
     let calls = site.counted(site.kind().submit());
     site.cluster(["retry", &batch]).good();

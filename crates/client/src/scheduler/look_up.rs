@@ -1,5 +1,7 @@
 //! One job in full, on demand: its usage and the scheduler's own record of it.
 
+use std::time::{Duration, Instant};
+
 use cluster_core::dialect::{Row, Tasks, Whose};
 use cluster_core::{JobId, RemoteId, Timestamp};
 use cluster_jobsdb::{ChunkRow, JobChange, JobRow, RunRecord};
@@ -9,6 +11,9 @@ use crate::error::ClientError;
 use crate::scheduler::conclude::usage;
 use crate::scheduler::positions::position_of;
 use crate::system::System;
+
+/// So far behind is the accounting at most, where it is in order.
+const LAG: Duration = Duration::from_secs(10);
 
 impl Client {
     /// The scheduler's id of a job as it was last sent, and the submission; `None` for local jobs and for
@@ -55,7 +60,22 @@ impl Client {
         let task = task.map(|position| position + first_task);
         let since = Timestamp(chunk.created.0.saturating_sub(3_600_000_000));
         let (mut change, mut record) = (None, None);
-        let mut answers = system.accounting(&[remote], since)?;
+        // The accounting may be some seconds behind a job that has just ended.
+        let fresh = job.ended.is_some_and(|ended| Timestamp::now().since(ended) < LAG);
+        let deadline = Instant::now() + if fresh { LAG } else { Duration::ZERO };
+        let mut answers;
+        loop {
+            answers = system.accounting(std::slice::from_ref(&remote), since)?;
+            let known = answers.is_empty()
+                || answers.iter().any(|answer| {
+                    let jobs = answer.jobs(&system);
+                    jobs.is_ok_and(|jobs| jobs.rows.iter().any(|row| row.state.is_end()))
+                });
+            if known || Instant::now() >= deadline {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
         if answers.is_empty() {
             // Without accounting the queue may still show what has ended.
             let user = [system.user().to_owned()];
