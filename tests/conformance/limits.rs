@@ -57,7 +57,12 @@ fn the_memory_limit_ends_a_job() {
         site.fault("limits.enforce_memory", true);
     }
     // `tail` keeps all of it, for there is no line in it, and the other side stays open.
-    let text = format!("{{ head -c 400000000 /dev/zero; {}; }} | tail > /dev/null", gate.wait_text());
+    let text = if site.is_real() && site.kind() == Kind::Sge {
+        // It refuses the memory, and `tail` ends by itself: nothing would let the other side go.
+        "head -c 400000000 /dev/zero | tail > /dev/null".to_owned()
+    } else {
+        format!("{{ head -c 400000000 /dev/zero; {}; }} | tail > /dev/null", gate.wait_text())
+    };
     let batch = site.submit(["--mem", "50M", "--sh", &text]);
     site.cluster(["wait", &batch]).code(1);
     let job = site.job(&batch);
@@ -68,7 +73,9 @@ fn the_memory_limit_ends_a_job() {
         _ => &["out_of_memory"],
     };
     assert!(causes.contains(&job["cause"].as_str().unwrap()), "{job}");
-    gate.let_go(1);
+    if !(site.is_real() && site.kind() == Kind::Sge) {
+        gate.let_go(1);
+    }
 }
 
 #[test]
