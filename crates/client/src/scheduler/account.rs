@@ -11,6 +11,7 @@ use crate::error::ClientError;
 use crate::scheduler::conclude::{Ask, Known, conclude, lost};
 use crate::scheduler::follow::Refreshed;
 use crate::scheduler::positions::position_of;
+use crate::scheduler::record::Record;
 use crate::scheduler::take::kept;
 use crate::system::{Snapshot, System, SystemError};
 
@@ -72,6 +73,9 @@ impl Client {
         let layout = self.layout().clone();
         let (mut changes, mut records) = (Vec::new(), Vec::new());
         for Ask { chunk, job, record, row } in &asks {
+            // Read again: it may have ended, and said so, between the look at its record and the answer.
+            let newer = Record::read(&layout, job.id, chunk.k).map(|record| record.of_run(chunk, job));
+            let record = newer.as_ref().unwrap_or(record);
             let task = chunk.array.then(|| position_of(&chunk.jobs, job.id.index));
             let task = task.flatten().map(|position| position + first_task);
             let remote = chunk.remote.as_ref().map(|id| id.0.clone()).unwrap_or_default();
