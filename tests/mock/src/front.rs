@@ -25,7 +25,7 @@ pub trait FrontEnd: Send + Sync {
     /// Runs one command and returns its exit code. Called on a thread of its own, without the lock.
     fn run(&self, call: &mut Call<'_>) -> i32;
 
-    /// May the job start as far as its dependencies go? `job.depend` may be changed by [`FrontEnd::settle`].
+    /// May the job start as far as its dependencies go? `job.depend` may be changed while it is looked at.
     fn waits(&self, table: &Table, job: &Job) -> Wait {
         crate::engine::depend::standard(table, job)
     }

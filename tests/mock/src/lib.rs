@@ -15,7 +15,7 @@
 //!   ([`engine::Engine::wait`]) look again. Drop the guard, then call [`engine::Engine::schedule`] to start jobs.
 //! - [`engine::Table::submit`] takes a [`engine::Spec`] (what was submitted, shared by the elements of an array)
 //!   and makes a [`engine::Job`] for each element; [`engine::Engine::kill`] cancels, times out or requeues,
-//!   [`engine::Engine::signal`] sends a signal. Ended jobs stay in `table.jobs` until `timing.min_job_age` passed
+//!   the engine sends signals. Ended jobs stay in `table.jobs` until `timing.min_job_age` passed
 //!   and in `table.past` for ever: that is the accounting.
 //! - What only one scheduler knows about a job is a text in [`engine::Spec::attrs`] or [`engine::Job::attrs`].
 //! - The configuration ([`config::Config`]) is read again when its file changes; faults are applied before and

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// See the [module](self).
+/// A scheduler of the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Slurm.

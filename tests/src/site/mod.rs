@@ -41,7 +41,7 @@ const LOCATING: [&str; 7] = [
 /// The name of the system that stands for the scheduler in the configuration.
 pub const SYSTEM: &str = "hpc";
 
-/// See the [module](self).
+/// A place to run the suite: one scheduler, a mock or a real one, with directories of its own.
 #[derive(Debug)]
 pub struct Site {
     // Dropped in this order: the jobs of the world need the scheduler, and the lock outlives both.
