@@ -22,6 +22,8 @@ fn a_parent_without_a_record_stops_afterok_where_the_scheduler_does_not_look() {
     said.hear();
     site.cluster(["wait", &child]).code(1);
     assert_eq!(site.state(&child), "failed dependency_never_satisfied");
+    // A start is known from the record at once: a look at the queue from just before must not make it a requeue.
+    assert_eq!(site.job(&child)["run"], 1);
     assert!(!mark.exists());
 }
 

@@ -76,7 +76,10 @@ pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
 
 /// Runs it on each of the mocks.
 pub(crate) fn on_mocks(workspace: &Workspace) -> anyhow::Result<()> {
-    KINDS.into_iter().try_for_each(|name| run(workspace, Site::Mock(name), &[]))
+    KINDS.into_iter().map(Site::Mock).try_for_each(|site| {
+        // Others run at the same time: what failed says which it was.
+        run(workspace, site, &[]).with_context(|| site.to_string())
+    })
 }
 
 /// Runs it on the real ones, at the same time: they wait more than they compute. What was left out, and why.

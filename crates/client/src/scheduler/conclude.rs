@@ -99,7 +99,9 @@ impl Known<'_> {
             started: Some(*at),
             host: Some(host.clone()),
             remote: self.remote(),
-            ..JobChange::new(self.job.id, self.chunk.k, self.run(None), JobState::Running, *at)
+            // Known from now on: its line has the node's clock, in whole seconds, and a snapshot that was asked for
+            // between that and the true start would seem to show the job waiting again.
+            ..JobChange::new(self.job.id, self.chunk.k, self.run(None), JobState::Running, Timestamp::now())
         })
     }
 
