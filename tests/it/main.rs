@@ -1,6 +1,7 @@
 //! `cluster` from the outside: the program as users run it, with a runner and a root of its own in each test.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod allocation;
 mod bad_input;
 mod cgroup;
 mod control;

@@ -14,6 +14,7 @@ use cluster_localqueue::launch::Launch;
 use cluster_localqueue::runner::Place;
 use cluster_options::config::{Config, discover};
 
+use crate::allocation::Allocation;
 use crate::args::Common;
 use crate::choose;
 use crate::exit::usage;
@@ -77,7 +78,10 @@ impl Context {
         };
         // Two spellings of one root would be two roots to the runner.
         let root = root.canonicalize().unwrap_or(root);
-        let place = Place::new(get("CLUSTER_QUEUE_DIR").map(|dir| cwd.join(dir)));
+        let host = rustix::system::uname();
+        let allocation = Allocation::of(&env, &host.nodename().to_string_lossy());
+        let base = Place::new(get("CLUSTER_QUEUE_DIR").map(|dir| cwd.join(dir)));
+        let place = allocation.as_ref().map_or_else(|| base.clone(), |ours| ours.place(&base));
         let user = user_name(&get);
         let start = Start {
             place: place.clone(),
@@ -91,10 +95,11 @@ impl Context {
             log: get("CLUSTER_LOG").map(|level| level.to_string_lossy().into_owned()),
             runtime_dir: get("XDG_RUNTIME_DIR").map(PathBuf::from),
             user: user.clone(),
+            allocation,
         };
         let launch = start.clone();
         let environment = env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let surroundings = Surroundings { env: environment, place: place.clone(), user: user.clone() };
+        let surroundings = Surroundings { env: environment, place: base, user: user.clone() };
         let (known, around) = (config.clone(), surroundings.clone());
         let client = Client::new(Settings {
             root: root.clone(),

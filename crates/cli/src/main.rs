@@ -1,6 +1,7 @@
 //! `cluster`: submit, follow and collect jobs.
 
 mod after;
+mod allocation;
 mod args;
 #[allow(dead_code)] // The submitting commands are about to use it.
 mod choose;

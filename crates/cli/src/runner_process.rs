@@ -21,6 +21,7 @@ use cluster_localqueue::runner::protocol::{Reply, Request};
 use cluster_localqueue::runner::{ConnectError, Connection, Place, Settings, connect, run};
 use cluster_options::{CoreAmount, MemAmount};
 
+use crate::allocation::{self, Allocation};
 use crate::exit::{Exit, usage};
 
 /// The hidden first word of its command line.
@@ -41,21 +42,32 @@ pub(crate) struct Start {
     pub(crate) runtime_dir: Option<PathBuf>,
     /// Whose linger is looked for.
     pub(crate) user: String,
+    /// The scheduler's job that we are in: the runner is its own, and its directory that one's.
+    pub(crate) allocation: Option<Allocation>,
 }
 
 impl Start {
     /// What jobs may take of this machine. Looks at the machine, which no command does without need.
     pub(crate) fn limit(&self) -> Amount {
-        let machine = allowance();
-        Amount {
+        let machine = self.ours(allowance());
+        self.ours(Amount {
             cores: self.cores.resolve(machine.cores).max(1),
             mem_mb: self.memory.resolve(MemSize::from_mb(machine.mem_mb)).as_mb(),
-        }
+        })
+    }
+
+    /// What of this is the allocation's, in which we are.
+    fn ours(&self, amount: Amount) -> Amount {
+        self.allocation.as_ref().map_or(amount, |ours| ours.of_machine(amount))
     }
 }
 
-/// Where systemd keeps the user's processes after logout, a scope of its own; else a session of its own.
+/// Where systemd keeps the user's processes after logout, a scope of its own; else a session of its own. What belongs
+/// to an allocation must not leave it.
 fn scope(start: &Start) -> Option<PathBuf> {
+    if start.allocation.is_some() {
+        return None;
+    }
     let private = start.runtime_dir.as_ref()?.join("systemd/private");
     let lingers = PathBuf::from("/var/lib/systemd/linger").join(&start.user).exists();
     (private.exists() && lingers).then_some(private)
@@ -76,13 +88,21 @@ pub(crate) fn command(start: &Start) -> io::Result<Command> {
         Command::new(program)
     };
     let limit = start.limit();
+    let lives_by = match &start.allocation {
+        Some(ours) => format!("session of its own, in {} job {}, and ends with it", ours.scheduler, ours.id),
+        None if in_scope => "systemd scope".to_owned(),
+        None => "session of its own (setsid)".to_owned(),
+    };
+    if let Some(base) = start.allocation.as_ref().and_then(|_| start.place.dir().parent()) {
+        allocation::sweep(base);
+    }
     command
         .arg(COMMAND)
         .arg(start.place.dir())
         .arg(limit.cores.to_string())
         .arg(limit.mem_mb.to_string())
         .arg(start.idle_exit.as_millis().to_string())
-        .arg(if in_scope { "systemd scope" } else { "session of its own (setsid)" })
+        .arg(lives_by)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .stderr(Stdio::from(log));

@@ -1,5 +1,7 @@
 //! Cores and memory: what the machine has and what a job takes.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// An amount of cores and memory.
@@ -9,6 +11,17 @@ pub struct Amount {
     pub cores: u32,
     /// Memory in MB.
     pub mem_mb: u64,
+}
+
+/// For people: `1 core`, `4 cores and 2000 MB`.
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.cores, if self.cores == 1 { "core" } else { "cores" })?;
+        if self.mem_mb > 0 {
+            write!(f, " and {} MB", self.mem_mb)?;
+        }
+        Ok(())
+    }
 }
 
 impl Amount {

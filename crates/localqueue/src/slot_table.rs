@@ -112,14 +112,39 @@ impl SlotTable {
     pub fn open(path: &Path) -> io::Result<(Self, Vec<Entry>)> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let table = Self { file };
         let mut left = Vec::new();
-        let slots = file.metadata()?.len() as usize / ENTRY;
-        let mut bytes = [0; ENTRY];
-        for slot in 0..slots {
-            file.read_exact_at(&mut bytes, (slot * ENTRY) as u64)?;
-            left.extend(Entry::decode(&bytes));
+        for slot in 0..table.slots()? {
+            left.extend(table.read(slot)?);
         }
-        Ok((Self { file }, left))
+        Ok((table, left))
+    }
+
+    /// How many slots there is a place for, whatever is in it.
+    ///
+    /// # Errors
+    /// Where the file system refuses.
+    pub fn slots(&self) -> io::Result<usize> {
+        Ok(self.file.metadata()?.len() as usize / ENTRY)
+    }
+
+    fn read(&self, slot: usize) -> io::Result<Option<Entry>> {
+        let mut bytes = [0; ENTRY];
+        self.file.read_exact_at(&mut bytes, (slot * ENTRY) as u64)?;
+        Ok(Entry::decode(&bytes))
+    }
+
+    /// Forgets the entries of one root: somebody else has them now.
+    ///
+    /// # Errors
+    /// Where the file system refuses.
+    pub fn forget_root(&self, root: u64) -> io::Result<()> {
+        for slot in 0..self.slots()? {
+            if self.read(slot)?.is_some_and(|entry| entry.root == root) {
+                self.file.write_all_at(&[0; ENTRY], (slot * ENTRY) as u64)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes down what `slot` runs.

@@ -1,13 +1,11 @@
 //! The runner's side of a root: its store in SQLite, its files on disk.
 
+mod claim;
 pub(crate) mod elsewhere;
 mod files;
 mod owner;
 mod root_store;
 
-use std::fs::{File, OpenOptions as FileOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +18,7 @@ pub use owner::Owner;
 pub use root_store::LocalStore;
 
 use crate::layout::Layout;
+use claim::Claim;
 use files::DiskFiles;
 
 /// Opens roots for the runner.
@@ -38,46 +37,13 @@ impl RootOpener for Opener {
         layout
             .ensure()
             .map_err(|error| StoreFailure(format!("cannot use the root {}: {error}", path.display())))?;
-        let claim = self.claim(path)?;
+        // A process of `--foreground` only starts what is its own, and needs no claim.
+        let claim = match self.owner.runner_of() {
+            Some(machine) => Some(Claim::take(path, machine, &self.home)?),
+            None => None,
+        };
         let store = Store::open(path, &options).map_err(|error| StoreFailure(error.to_string()))?;
         let store = LocalStore::new(store, layout.clone(), self.owner.clone(), claim);
         Ok((Box::new(store), Arc::new(DiskFiles::new(layout))))
-    }
-}
-
-impl Opener {
-    /// One runner of a machine serves a root, whatever directories there are: with two, a job would run
-    /// twice. A process of `--foreground` only starts what is its own, and needs no claim.
-    fn claim(&self, root: &Path) -> Result<Option<File>, StoreFailure> {
-        let Some(machine) = self.owner.runner_of() else { return Ok(None) };
-        let path = root.join(format!("runner.{}.lock", machine.replace('/', "_")));
-        let failed =
-            |error: std::io::Error| StoreFailure(format!("cannot claim {}: {error}", path.display()));
-        let mut file = FileOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                return Err(StoreFailure(format!(
-                    "another runner serves the root {}: its directory is {}; use that one (CLUSTER_QUEUE_DIR), or \
-                     stop it",
-                    root.display(),
-                    holder.trim()
-                )));
-            }
-            // A file system without locks: there the machine's own lock on the directory has to do.
-            Err(TryLockError::Error(error)) => tracing::warn!("{} cannot be locked: {error}", path.display()),
-        }
-        let text = format!("{}\n", self.home.display());
-        file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).map_err(failed)?;
-        Ok(Some(file))
     }
 }

@@ -4,7 +4,7 @@ mod facts;
 mod left;
 mod submit;
 
-use std::fs::File;
+use std::path::PathBuf;
 
 use cluster_core::{BatchId, Cause, IndexSet, JobState, Timestamp};
 use cluster_jobsdb::{CancelRequest, FileSystem, Store, StoreError, Unstarted};
@@ -12,6 +12,7 @@ use cluster_localqueue::event::Event;
 use cluster_localqueue::runner::protocol::{Refusal, Resubmit, Submit};
 use cluster_localqueue::runner::{Accepted, Asked, Change, RootStore, Settled, StoreFailure, Unfinished};
 
+use super::claim::Claim;
 use super::owner::Owner;
 use crate::layout::Layout;
 
@@ -22,14 +23,14 @@ pub struct LocalStore {
     owner: Owner,
     host: String,
     /// Held for life: no other runner serves this root.
-    _claim: Option<File>,
+    claim: Option<Claim>,
 }
 
 impl LocalStore {
     /// `store`, whose local jobs belong to `owner`.
-    pub fn new(store: Store, layout: Layout, owner: Owner, claim: Option<File>) -> Self {
+    pub fn new(store: Store, layout: Layout, owner: Owner, claim: Option<Claim>) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { store, layout, owner, host, _claim: claim }
+        Self { store, layout, owner, host, claim }
     }
 }
 
@@ -105,6 +106,14 @@ impl RootStore for LocalStore {
 
     fn is_shared(&self) -> bool {
         matches!(self.store.filesystem(), FileSystem::Network(_))
+    }
+
+    fn former_homes(&self) -> Vec<PathBuf> {
+        self.claim.as_ref().map(Claim::former).unwrap_or_default()
+    }
+
+    fn forget_former_homes(&mut self) -> Result<(), StoreFailure> {
+        self.claim.as_mut().map_or(Ok(()), Claim::forget_former)
     }
 
     fn close(self: Box<Self>) {

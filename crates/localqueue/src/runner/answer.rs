@@ -65,9 +65,9 @@ impl Runner {
                 refusal(
                     RefusalKind::TooLarge,
                     format!(
-                        "a job of {} asks for {} cores and {} MB, and jobs here may take {} cores and {} MB in all: \
-                         ask for less, use --fit, or raise the limit by `cluster local set`",
-                        batch.spec.name, need.cores, need.mem_mb, capacity.cores, capacity.mem_mb
+                        "a job of {} asks for {need}, and jobs here may take {capacity} in all: ask for less, use \
+                         --fit, or raise the limit by `cluster local set`",
+                        batch.spec.name
                     ),
                 )
             })

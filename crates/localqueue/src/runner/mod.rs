@@ -8,6 +8,7 @@ mod adopt;
 mod answer;
 mod connect;
 mod conversation;
+mod former;
 mod place;
 pub mod protocol;
 mod root;

@@ -114,6 +114,11 @@ impl Place {
         self.dir.join("slots")
     }
 
+    /// The machine and boot of the runner that was here last.
+    pub(super) fn identity(&self) -> PathBuf {
+        self.dir.join("identity")
+    }
+
     /// What the runner says of itself.
     pub fn log(&self) -> PathBuf {
         self.dir.join("runner.log")

@@ -14,13 +14,14 @@ use cluster_core::{BatchId, SubmissionNumber, Timestamp};
 use tokio::sync::{broadcast, oneshot};
 
 use super::adopt;
+use super::former::{Former, HANDED_ON};
 use super::protocol::{Action, Refusal, RefusalKind, Resubmit, Submit, Target};
 use super::store::{RootFiles, RootStore, StoreFailure};
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::journal::Journal;
 use crate::queue::RootId;
-use crate::slot_table::Entry;
+use crate::slot_table::{Entry, SlotTable};
 use crate::submission::{Root, Submission};
 use thread::Thread;
 
@@ -122,7 +123,7 @@ pub(crate) struct Opening<'a> {
 impl RunnerRoot {
     /// Settles what the last runner left, queues what is queued, and starts the root's thread.
     pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Self>, StoreFailure> {
-        let Opening { path, number, dir, mut store, files, engine, news, started, same_boot, listing } =
+        let Opening { path, number, dir, mut store, files, engine, news, mut started, same_boot, listing } =
             opening;
         let failed =
             |what: &str, error: io::Error| StoreFailure(format!("{what} {}: {error}", dir.display()));
@@ -139,6 +140,10 @@ impl RunnerRoot {
             store.commit(&left)?;
             journal.forget_all().map_err(|error| failed("cannot empty the journal in", error))?;
         }
+        let same_boot = take_over(&mut *store, path, number, &dir)? || same_boot;
+        let (_, handed_on) = SlotTable::open(&dir.join(HANDED_ON))
+            .map_err(|error| failed("cannot read the slots in", error))?;
+        started.extend(handed_on);
         let unfinished = store.unfinished()?;
         let (send, receive) = channel();
         let feed = Feed { journal, events: Vec::new(), woken: false, failed: None };
@@ -231,6 +236,30 @@ impl RunnerRoot {
         self.send(Message::Close(reply));
         answer
     }
+}
+
+/// Takes over what dead runners of other directories left of the root; whether one of them was of this boot.
+fn take_over(store: &mut dyn RootStore, path: &Path, number: u64, dir: &Path) -> Result<bool, StoreFailure> {
+    let homes = store.former_homes();
+    let mut same_boot = false;
+    for home in &homes {
+        let Some(former) = Former::of(home, path) else { continue };
+        let failed = |error: io::Error| {
+            StoreFailure(format!("cannot take over what a runner left in {}: {error}", home.display()))
+        };
+        store.commit(&former.events)?;
+        let (table, known) = SlotTable::open(&dir.join(HANDED_ON)).map_err(failed)?;
+        let first = if known.is_empty() { 0 } else { table.slots().map_err(failed)? };
+        for (slot, entry) in former.started.iter().enumerate() {
+            table.write(first + slot, &Entry { root: number, ..*entry }).map_err(failed)?;
+        }
+        same_boot |= former.same_boot;
+        former.forget().map_err(failed)?;
+    }
+    if !homes.is_empty() {
+        store.forget_former_homes()?;
+    }
+    Ok(same_boot)
 }
 
 fn ending() -> Refusal {

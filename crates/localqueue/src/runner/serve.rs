@@ -114,11 +114,12 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         move |source| RunnerError::Io { what, source }
     };
     let identity = Identity::here();
-    let identity_file = place.dir().join("identity");
+    let identity_file = place.identity();
     let same_boot =
         std::fs::read_to_string(&identity_file).is_ok_and(|text| text == identity_text(&identity));
     let (table, left) = SlotTable::open(&place.slots()).map_err(failed("the slot table"))?;
-    let first_slot = if left.is_empty() { 0 } else { left.len() };
+    // What is not settled yet is not written over.
+    let first_slot = if left.is_empty() { 0 } else { table.slots().map_err(failed("the slot table"))? };
     std::fs::write(&identity_file, identity_text(&identity)).map_err(failed("the identity file"))?;
     let limits: Limits = std::fs::read(place.limits())
         .ok()
@@ -199,7 +200,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
     Ok(())
 }
 
-fn identity_text(identity: &Identity) -> String {
+pub(super) fn identity_text(identity: &Identity) -> String {
     format!("{}\n{}\n", identity.machine, identity.boot)
 }
 

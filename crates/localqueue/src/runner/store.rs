@@ -173,6 +173,19 @@ pub trait RootStore: Send {
     /// listing it.
     fn is_shared(&self) -> bool;
 
+    /// The directories of runners that served the root before this one did, and may have left something.
+    fn former_homes(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Nothing is left there.
+    ///
+    /// # Errors
+    /// Where that cannot be written down.
+    fn forget_former_homes(&mut self) -> Result<(), StoreFailure> {
+        Ok(())
+    }
+
     /// Closes it; returns when that is done.
     fn close(self: Box<Self>);
 }

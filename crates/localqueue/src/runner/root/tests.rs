@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -9,15 +10,18 @@ use std::time::Duration;
 use cluster_core::{BatchId, Cause, IndexSet, Timestamp};
 use tokio::sync::broadcast;
 
-use super::{Opening, RunnerRoot};
+use super::{HANDED_ON, Opening, RunnerRoot};
 use crate::capacity::Amount;
 use crate::engine::Engine;
 use crate::event::Event;
+use crate::journal::Journal;
 use crate::launch::Nothing;
+use crate::runner::place::Place;
 use crate::runner::protocol::{Action, Refusal, RefusalKind, Resubmit, Submit};
 use crate::runner::store::{
     Accepted, Asked, Change, RootFiles, RootStore, Settled, StoreFailure, Unfinished, WorkPlan,
 };
+use crate::slot_table::{Entry, SlotTable, StartedBy};
 use crate::submission::{Root, Submission};
 
 /// What the store was given, and how it is to behave.
@@ -32,6 +36,7 @@ struct Shown {
     intakes: u32,
     asked: Vec<Asked>,
     works: Vec<WorkPlan>,
+    former: Vec<PathBuf>,
 }
 
 #[derive(Clone, Default)]
@@ -119,6 +124,15 @@ impl RootStore for Fake {
 
     fn is_shared(&self) -> bool {
         self.shown().shared
+    }
+
+    fn former_homes(&self) -> Vec<PathBuf> {
+        self.shown().former.clone()
+    }
+
+    fn forget_former_homes(&mut self) -> Result<(), StoreFailure> {
+        self.shown().former.clear();
+        Ok(())
     }
 
     fn close(self: Box<Self>) {}
@@ -283,4 +297,49 @@ fn a_root_without_jobs_has_no_timer() {
     for root in [root, also] {
         assert!(root.close().blocking_recv().unwrap());
     }
+}
+
+#[test]
+fn what_a_killed_runner_of_another_directory_left_is_taken_over_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let former = Place::new(Some(dir.path().join("former")));
+    former.ensure().unwrap();
+    let (number, journal_dir) = former.root(dir.path());
+    crate::files::make_private_dirs(&journal_dir).unwrap();
+    Journal::open(&journal_dir).unwrap().0.append(&doomed(1)).unwrap();
+    let entry = Entry {
+        root: number,
+        batch: BatchId(3),
+        index: 5,
+        k: 0,
+        run: 1,
+        by: StartedBy::Script,
+        cores: 1,
+        mem_mb: 0,
+        started: Timestamp(2),
+        boot_before: 3,
+        boot_after: 4,
+        pid: 0,
+    };
+    let (table, _) = SlotTable::open(&former.slots()).unwrap();
+    table.write(0, &Entry { root: number + 1, ..entry }).unwrap();
+    table.write(1, &entry).unwrap();
+
+    let (store, engine) = (Fake::default(), engine());
+    store.shown().former = vec![former.dir().to_owned(), dir.path().join("gone")];
+    // As long as somebody lives there, it is left alone.
+    let lives = former.lock().unwrap().unwrap();
+    assert!(opened(dir.path(), &store, &engine).close().blocking_recv().unwrap());
+    assert!(store.shown().commits.is_empty() && journal_dir.exists());
+    drop(lives);
+
+    store.shown().former = vec![former.dir().to_owned()];
+    assert!(opened(dir.path(), &store, &engine).close().blocking_recv().unwrap());
+    assert_eq!(store.shown().commits, [doomed(1)]);
+    assert!(store.shown().former.is_empty() && !journal_dir.exists());
+    let left = SlotTable::open(&former.slots()).unwrap().1;
+    assert_eq!(left, [Entry { root: number + 1, ..entry }]);
+    // The next runner of this directory knows of the slots as well, if this one is killed.
+    let handed_on = SlotTable::open(&dir.path().join("journal").join(HANDED_ON)).unwrap().1;
+    assert_eq!(handed_on, [Entry { root: 7, ..entry }]);
 }
