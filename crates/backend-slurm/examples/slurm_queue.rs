@@ -1,7 +1,7 @@
 //! The dialect by itself: prints a queue that squeue printed, and a script with its submission.
 //!
 //! ```text
-//! squeue --json | cargo run -p cluster-backend-slurm --example queue -- squeue --json
+//! squeue --json | cargo run -p cluster-backend-slurm --example slurm_queue -- squeue --json
 //! ```
 //! reads the queue of this machine; without arguments one of a recording is shown.
 

@@ -1,6 +1,6 @@
 //! Uses this crate alone: reads a queue, renders the head of a script, shows the command line that sends it.
 //!
-//! `cargo run -p cluster-backend-sge --example queue [FILE]`, where FILE holds what `qstat -xml -r` printed.
+//! `cargo run -p cluster-backend-sge --example sge_queue [FILE]`, where FILE holds what `qstat -xml -r` printed.
 
 use std::error::Error;
 use std::ffi::OsString;

@@ -2,8 +2,8 @@
 //! script and the command line that would submit it.
 //!
 //! ```text
-//! qstat -t -f -w | cargo run -p cluster-backend-pbs --example queue -- -
-//! cargo run -p cluster-backend-pbs --example queue
+//! qstat -t -f -w | cargo run -p cluster-backend-pbs --example pbs_queue -- -
+//! cargo run -p cluster-backend-pbs --example pbs_queue
 //! ```
 
 use std::error::Error;
