@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::place::Place;
 use super::serve::identity_text;
@@ -34,7 +35,7 @@ impl Former {
     pub(super) fn of(home: &Path, root: &Path) -> Option<Self> {
         let place = Place::new(Some(home.to_owned()));
         place.check().ok()?;
-        let lock = place.lock().ok()??;
+        let lock = lock(&place)?;
         let (number, dir) = place.root(root);
         let (_, events) = if dir.is_dir() { Journal::open(&dir).ok()? } else { return None };
         let (table, left) = SlotTable::open(&place.slots()).ok()?;
@@ -50,6 +51,18 @@ impl Former {
     pub(super) fn forget(self) -> std::io::Result<()> {
         self.table.forget_root(self.number)?;
         std::fs::remove_dir_all(self.dir)
+    }
+}
+
+/// The lock of a directory. That of a killed process is let go a moment after its claim on the root.
+fn lock(place: &Place) -> Option<File> {
+    let patience = Instant::now() + Duration::from_secs(2);
+    loop {
+        match place.lock().ok()? {
+            Some(lock) => return Some(lock),
+            None if Instant::now() >= patience => return None,
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
     }
 }
 
