@@ -43,6 +43,7 @@ fn script(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         dependencies: &[],
         hold: false,
         resources: &resources,
+        head: &[],
     })?;
     writeln!(out, "{}", submission.command_line())?;
     Ok(())

@@ -48,6 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dependencies: &[],
         hold: false,
         resources: &resources,
+        head: &[],
     };
     writeln!(out, "\n{}", sge.submit(&request)?.command_line())?;
     Ok(())

@@ -25,6 +25,7 @@ fn submit_after(
         dependencies,
         hold: false,
         resources: &resources,
+        head: &[],
     };
     change(&mut request);
     Sge::default().submit(&request).map(|invocation| invocation.command_line())

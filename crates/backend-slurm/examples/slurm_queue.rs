@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         dependencies: &[],
         hold: false,
         resources: &resources,
+        head: &[],
     })?;
     println!("\n{}", call.command_line());
     Ok(())

@@ -61,6 +61,10 @@ impl Dialect for Slurm {
         environment::ENCLOSING_JOB
     }
 
+    fn submits_with(&self, variable: &[u8]) -> bool {
+        environment::submits_with(variable)
+    }
+
     fn script_facts(&self) -> ScriptFacts {
         ScriptFacts {
             position: "${SLURM_ARRAY_TASK_ID-}",
@@ -68,8 +72,7 @@ impl Dialect for Slurm {
             // At the time limit and for scancel slurmstepd signals all processes of the batch step.
             signals_shell_alone: false,
             codes: &[],
-            // With it srun would give its tasks an empty environment.
-            unset: &["SLURM_EXPORT_ENV"],
+            unset: environment::UNSET,
         }
     }
 

@@ -127,6 +127,50 @@ pub(crate) const ENCLOSING_JOB: &[&str] = &[
     "PMIX_*",
 ];
 
+/// What sbatch needs of the submitter's environment: who he is, where programs and libraries are, how he is
+/// known, and what locates and defaults Slurm. All of it reaches the job: see [`submits_with`].
+const NEEDED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH", "KRB5CCNAME"];
+const NEEDED_PREFIXES: &[&str] = &["SLURM_", "SBATCH_", "MUNGE_"];
+
+/// Whether sbatch gets this variable. It hands what it has to the job (`--export=ALL`): told to export less,
+/// by a list or NONE, it has slurmd load the login environment on the node instead (seen on 22.05: a line in
+/// `~/.profile` ran), and NIL, which does not, is known since 23.11 alone.
+pub(crate) fn submits_with(name: &[u8]) -> bool {
+    NEEDED.iter().any(|needed| needed.as_bytes() == name)
+        || NEEDED_PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+}
+
+/// What we set for sbatch, and the job must not see; and what would make srun give its tasks another environment.
+pub(crate) const UNSET: &[&str] = &["LC_ALL", "TZ", "SLURM_BITSTR_LEN", "SLURM_EXPORT_ENV"];
+
+/// The variables that would go over what the script says itself: sbatch takes `SBATCH_PARTITION` before a
+/// `#SBATCH --partition`. Those of options that it does not say stay, they are the user's defaults.
+fn overriding(head: &[String]) -> Vec<OsString> {
+    let mut names = Vec::new();
+    let words = head.iter().filter_map(|line| line.strip_prefix("#SBATCH")).flat_map(str::split_whitespace);
+    for word in words {
+        let name = match (word.strip_prefix("--"), word.strip_prefix('-')) {
+            (Some(long), _) => long.split('=').next().unwrap_or(long),
+            (None, Some(short)) => crate::sbatch::long_name(short).unwrap_or_default(),
+            (None, None) => continue,
+        };
+        let variables: &[&str] = match name {
+            "" => continue,
+            "time" => &["SBATCH_TIMELIMIT"],
+            "mem" | "mem-per-cpu" | "mem-per-gpu" => {
+                &["SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_CPU", "SBATCH_MEM_PER_GPU"]
+            }
+            "requeue" | "no-requeue" => &["SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"],
+            _ => {
+                names.push(format!("SBATCH_{}", name.to_ascii_uppercase().replace('-', "_")).into());
+                continue;
+            }
+        };
+        names.extend(variables.iter().map(OsString::from));
+    }
+    names
+}
+
 /// An invocation whose output is the same for everybody.
 pub(crate) fn plain(mut invocation: Invocation) -> Invocation {
     // A dead controller costs a command of Slurm's half a minute, or twice that; killed earlier it could not
@@ -143,11 +187,12 @@ pub(crate) fn plain(mut invocation: Invocation) -> Invocation {
     invocation
 }
 
-/// The same for a submission.
-pub(crate) fn submitting(invocation: Invocation) -> Invocation {
+/// The same for a submission of a script with this head.
+pub(crate) fn submitting(invocation: Invocation, head: &[String]) -> Invocation {
     let mut invocation = plain(invocation);
     invocation.timeout = std::time::Duration::from_secs(120);
     invocation.env.extend(SUBMITTING.iter().map(|name| (OsString::from(name), None)));
+    invocation.env.extend(overriding(head).into_iter().map(|name| (name, None)));
     invocation
 }
 
@@ -190,10 +235,34 @@ mod tests {
             "SBATCH_PARTITION",
             "SBATCH_QOS",
         ];
-        let call = submitting(Invocation::new(["sbatch"]));
+        let call = submitting(Invocation::new(["sbatch"]), &[]);
         for name in kept {
             assert!(!hides(name), "{name}");
             assert!(!call.env.iter().any(|(variable, _)| variable == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_script_says_goes_over_the_defaults_of_the_environment() {
+        let head =
+            ["#!/bin/sh", "#SBATCH --partition=debug -t 5 --mem=1G", "#SBATCH --gpus-per-node=1", "# -q x"];
+        let call = submitting(Invocation::new(["sbatch"]), &head.map(str::to_owned));
+        let unset = |name: &str| call.env.iter().any(|(variable, value)| variable == name && value.is_none());
+        for name in ["SBATCH_PARTITION", "SBATCH_TIMELIMIT", "SBATCH_MEM_PER_CPU", "SBATCH_GPUS_PER_NODE"] {
+            assert!(unset(name), "{name}");
+        }
+        for name in ["SBATCH_ACCOUNT", "SBATCH_QOS", "SBATCH_GPUS"] {
+            assert!(!unset(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_job_gets_nothing_of_the_submitter_but_what_sbatch_needs() {
+        for name in ["PATH", "HOME", "SLURM_CONF", "SBATCH_ACCOUNT"] {
+            assert!(submits_with(name.as_bytes()), "{name}");
+        }
+        for name in ["LANG", "EDITOR", "PYTHONPATH", "BASH_FUNC_module%%", "PATHS"] {
+            assert!(!submits_with(name.as_bytes()), "{name}");
         }
     }
 

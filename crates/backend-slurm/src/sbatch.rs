@@ -52,6 +52,12 @@ const OPTIONS: &[Known] = &[
     (0, "kill-on-invalid-dep", true),
 ];
 
+/// The long name of an option of one letter.
+pub(crate) fn long_name(short: &str) -> Option<&'static str> {
+    let letter = short.bytes().next()?;
+    OPTIONS.iter().find(|(known, ..)| *known == letter).map(|(_, long, _)| *long)
+}
+
 /// The command line of a submission. Every option is one word, `--option=value`: no value can be taken for
 /// an option, and none is split.
 pub(crate) fn submit(request: &SubmitRequest<'_>) -> Result<Invocation, DialectError> {
@@ -59,9 +65,9 @@ pub(crate) fn submit(request: &SubmitRequest<'_>) -> Result<Invocation, DialectE
     let mut argv: Vec<OsString> = vec!["sbatch".into(), "--parsable".into()];
     argv.push(format!("--job-name={}", job_name(request.name, request.tag)).into());
     argv.push(format!("--comment={tag}").into());
-    // Nothing of the submitter's environment but the tag: job.sh restores it. Never NONE, which loads a
-    // login environment on the node.
-    argv.push("--export=CLUSTER_TAG".into());
+    // Nothing of the submitter's environment but the tag and what sbatch itself needs, since that is all it
+    // gets: job.sh restores the rest.
+    argv.push("--export=ALL".into());
     argv.push(output_option(request.log));
     // All elements of an array, and all runs of a job, write to the one file.
     argv.push("--open-mode=append".into());
@@ -83,7 +89,7 @@ pub(crate) fn submit(request: &SubmitRequest<'_>) -> Result<Invocation, DialectE
         argv.push("--hold".into());
     }
     argv.push(plain_path(request.script));
-    let mut invocation = environment::submitting(Invocation::new(argv));
+    let mut invocation = environment::submitting(Invocation::new(argv), request.head);
     invocation.env.push(("CLUSTER_TAG".into(), Some(tag.into())));
     Ok(invocation)
 }
@@ -204,6 +210,7 @@ mod tests {
             dependencies,
             hold: false,
             resources,
+            head: &[],
         }
     }
 
@@ -226,7 +233,7 @@ mod tests {
                 "--parsable",
                 "--job-name=two_words.caaaaaaaaaa",
                 "--comment=caaaaaaaaaa",
-                "--export=CLUSTER_TAG",
+                "--export=ALL",
                 "--output=/r/100%%j/0.sched",
                 "--open-mode=append",
                 "--array=0-49%4",

@@ -25,6 +25,7 @@ fn submit(
         dependencies: &[],
         hold: false,
         resources: &resources,
+        head: &[],
     };
     change(&mut request);
     dialect.submit(&request).map(|invocation| invocation.command_line())

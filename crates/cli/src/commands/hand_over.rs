@@ -210,6 +210,7 @@ fn dry_run(system: &System, stage: &Stage, spec: &JobSpec, hold: bool, plan: &Pl
             dependencies: &plan.dependencies(jobs),
             hold,
             resources: &spec.resources,
+            head: &plan.directives,
         };
         let invocation = system
             .dialect()

@@ -98,6 +98,7 @@ pub(crate) fn send(
     }
     let script = layout.script(batch, k);
     let log = log(layout, chunk);
+    let head = head_lines(&std::fs::read(&script).unwrap_or_default());
     let request = SubmitRequest {
         script: &script,
         name: &spec.name,
@@ -108,6 +109,7 @@ pub(crate) fn send(
         dependencies: &handed.after,
         hold: handed.hold,
         resources: &spec.resources,
+        head: &head,
     };
     let invocation = match system.dialect().submit(&request) {
         Ok(invocation) => invocation,
@@ -183,6 +185,12 @@ pub(crate) fn send(
         std::thread::sleep(wait);
         wait *= 2;
     }
+}
+
+/// The lines at the head of a script that begin with `#`.
+pub(crate) fn head_lines(script: &[u8]) -> Vec<String> {
+    let lines = script.split(|&b| b == b'\n').take_while(|line| line.starts_with(b"#"));
+    lines.map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
 /// Runs the submit command once.

@@ -53,10 +53,22 @@ impl System {
         let command = prepared.command_line();
         prepared.env.splice(..0, self.enclosing().map(|name| (name.clone(), None)));
         if self.config.pre_submit.is_empty() {
+            prepared.env.splice(..0, self.kept_back().map(|name| (name.clone(), None)));
             return self.host.run(&prepared).map_err(|error| self.host_error(command, error));
         }
         prepared.argv = ["sh", "-c"].map(OsString::from).into();
-        prepared.argv.push(self.pre_submit_script(&invocation_words(&self.prepared(invocation))));
+        // What is kept from the submit command is there for `pre_submit`.
+        let mut words: Vec<OsString> = Vec::new();
+        let set = |name: &OsString| prepared.env.iter().any(|(ours, value)| ours == name && value.is_some());
+        for name in self.kept_back().filter(|name| !set(name)) {
+            words.extend(["-u".into(), name.clone()]);
+        }
+        if !words.is_empty() {
+            words.insert(0, "env".into());
+        }
+        words.extend(self.prepared(invocation).argv);
+        let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
+        prepared.argv.push(self.pre_submit_script(&words));
         let mut output = match self.host.run(&prepared) {
             Ok(output) => output,
             // Killed before the mark: the command that submits never began. The tail of stderr is short; what
@@ -112,6 +124,12 @@ impl System {
         })
     }
 
+    /// The variables of this environment that the submit command does not get.
+    fn kept_back(&self) -> impl Iterator<Item = &OsString> {
+        let names = self.around.env.iter().map(|(name, _)| name);
+        names.filter(|name| !self.dialect.submits_with(name.as_bytes()))
+    }
+
     pub(crate) fn host_error(&self, command: String, error: HostError) -> SystemError {
         let system = self.name.clone();
         match error {
@@ -127,10 +145,6 @@ impl System {
             other => SystemError::Stream { system, command, source: io::Error::other(other) },
         }
     }
-}
-
-fn invocation_words(invocation: &Invocation) -> Vec<&[u8]> {
-    invocation.argv.iter().map(|word| word.as_bytes()).collect()
 }
 
 /// Removes all up to the mark; whether it was there.

@@ -85,6 +85,12 @@ pub trait Dialect: Send + Sync {
     /// submission from inside a job is made without them. Those that locate or default the scheduler stay.
     fn enclosing_job(&self) -> &'static [&'static str];
 
+    /// Whether the submit command gets this variable of the submitter's environment. All, unless the scheduler
+    /// hands to the job whatever the command has: what a job is to have, `job.sh` restores.
+    fn submits_with(&self, _variable: &[u8]) -> bool {
+        true
+    }
+
     /// What `job.sh` has to know of the scheduler it runs under.
     fn script_facts(&self) -> ScriptFacts;
 

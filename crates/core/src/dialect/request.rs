@@ -51,6 +51,8 @@ pub struct SubmitRequest<'a> {
     pub hold: bool,
     /// The resources, where some have to be said on the command line.
     pub resources: &'a Resources,
+    /// The lines at the head of the script that begin with `#`: what it says itself, also when edited by hand.
+    pub head: &'a [String],
 }
 
 /// Something of the same scheduler to wait for.
