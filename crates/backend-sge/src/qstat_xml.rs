@@ -208,9 +208,10 @@ impl<'t> Job<'t> {
         let (id, tasks) =
             tasks(self.number, self.tasks).ok_or((self.tasks_at, "a list of tasks, like 3-6:1,8"))?;
         let cores = lexeme::number::<u32>(self.slots);
-        let (mut state, mut reason) = (letters(self.state), Cow::Borrowed(""));
+        let (mut state, mut reason, mut may_be_held) = (letters(self.state), Cow::Borrowed(""), false);
         if state.state == JobState::Held && !state.uncertain && !self.predecessors.is_empty() {
-            state.state = JobState::Queued;
+            // Its `h` is that of the dependency, and perhaps a user's as well.
+            (state.state, may_be_held) = (JobState::Queued, true);
             reason = Cow::Owned(format!("waits for the end of {}", self.predecessors));
         } else if state.state == JobState::Held && !state.uncertain && !self.detailed {
             reason = Cow::Borrowed("held, or waiting for another job: `qstat -r` tells");
@@ -234,6 +235,7 @@ impl<'t> Job<'t> {
             state: state.state,
             raw_state: unescape(self.state),
             uncertain: state.uncertain,
+            may_be_held,
             reason,
             hosts: unescape(hosts),
             cores,

@@ -253,6 +253,7 @@ impl<'o> Draft<'o> {
         } else {
             let read = state(self.raw_state, self.reason, source);
             (row.state, row.cause, row.uncertain) = (read.state, read.cause, read.uncertain);
+            row.may_be_held = row.state == JobState::Queued && state::may_be_held(self.reason);
             let ran = !(self.hosts_known && row.hosts.is_empty());
             settle(row, self.exit, source, ran);
         }

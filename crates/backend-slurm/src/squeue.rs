@@ -58,9 +58,11 @@ const COLUMNS: &str = "JobArrayID:|,State:|,UserName:|,Partition:|,NumNodes:|,Nu
 /// The command line that asks for everything. All states, for two reasons: a job that ended within
 /// MinJobAge is still there with its end, which is all that a site without accounting ever says; and a job
 /// in a rare state (STAGE_OUT, RESV_DEL_HOLD) is in no default. The exit code is the wait status as a number,
-/// and true, other than sacct's.
+/// and true, other than sacct's. All partitions, too: without `--all` Slurm leaves out the jobs in hidden ones, also
+/// the user's own.
 pub(crate) fn query(whose: Whose<'_>) -> Invocation {
-    let mut argv: Vec<OsString> = ["squeue", "--noheader", "--states=all"].map(OsString::from).to_vec();
+    let mut argv: Vec<OsString> =
+        ["squeue", "--all", "--noheader", "--states=all"].map(OsString::from).to_vec();
     if let Whose::Users(users) = whose
         && !users.is_empty()
     {

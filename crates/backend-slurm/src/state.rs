@@ -34,14 +34,18 @@ pub(crate) fn state(raw: &[u8], reason: &[u8], source: Source) -> State {
     let word = raw.split(|&b| b == b' ').next().unwrap_or(raw);
     match word {
         b"PENDING" | b"PD" if is_hold(reason) => plain(JobState::Held),
-        b"PENDING" | b"PD" | b"REQUEUED" | b"RQ" | b"REQUEUE_FED" | b"RF" => plain(JobState::Queued),
+        // Slurm holds what it could not start; the user's `release` is what it waits for.
+        b"PENDING" | b"PD" if was_given_up(reason) => unsure(JobState::Held),
+        b"PENDING" | b"PD" | b"REQUEUED" | b"RQ" | b"REQUEUE_FED" | b"RF" | b"EXPEDITING" => {
+            plain(JobState::Queued)
+        }
         b"REQUEUE_HOLD" | b"RH" | b"RESV_DEL_HOLD" | b"RD" => plain(JobState::Held),
         b"SPECIAL_EXIT" | b"SE" => unsure(JobState::Held),
         b"RUNNING" | b"R" | b"COMPLETING" | b"CG" | b"CONFIGURING" | b"CF" | b"RESIZING" | b"RS"
         | b"SIGNALING" | b"SI" | b"STAGE_OUT" | b"SO" | b"POWER_UP_NODE" => plain(JobState::Running),
         b"SUSPENDED" | b"S" | b"STOPPED" | b"ST" => unsure(JobState::Suspended),
         b"COMPLETED" | b"CD" => plain(JobState::Succeeded),
-        b"FAILED" | b"F" | b"LAUNCH_FAILED" => plain(JobState::Failed),
+        b"FAILED" | b"F" => plain(JobState::Failed),
         b"TIMEOUT" | b"TO" | b"DEADLINE" | b"DL" => failed(Cause::Timeout),
         b"OUT_OF_MEMORY" | b"OOM" => failed(Cause::OutOfMemory),
         b"NODE_FAIL" | b"NF" | b"BOOT_FAIL" | b"BF" => failed(Cause::NodeFailure),
@@ -59,7 +63,24 @@ pub(crate) fn state(raw: &[u8], reason: &[u8], source: Source) -> State {
 
 /// Whether all that the row is about is held: a row that several elements share names each of their reasons.
 fn is_hold(reason: &[u8]) -> bool {
-    matches!(reason, b"JobHeldUser" | b"JobHeldAdmin" | b"JobHoldMaxRequeue" | b"user_hold" | b"admin_hold")
+    reason.split(|&b| b == b',').all(|one| {
+        matches!(one, b"JobHeldUser" | b"JobHeldAdmin" | b"JobHoldMaxRequeue" | b"user_hold" | b"admin_hold")
+    })
+}
+
+/// Whether some of the elements that share a row are held.
+pub(crate) fn may_be_held(reason: &[u8]) -> bool {
+    !is_hold(reason) && reason.split(|&b| b == b',').any(is_hold)
+}
+
+/// Reasons in words, with blanks or, from scontrol, underscores: `launch failed requeued held`, `job requeued in
+/// held state`, `user env retrieval failed requeued held`, `launch failure limit exceeded requeued held`.
+fn was_given_up(reason: &[u8]) -> bool {
+    let reason: Vec<u8> =
+        reason.iter().map(|&b| if b == b'_' { b' ' } else { b.to_ascii_lowercase() }).collect();
+    [&b"requeued held"[..], b"requeued in held state"]
+        .iter()
+        .any(|words| reason.windows(words.len()).any(|window| window == *words))
 }
 
 /// Whether the text may be a state: one that we know, or capitals as a later version may have them.
@@ -141,6 +162,25 @@ mod tests {
         assert_eq!(of("PENDING", "JobHeldAdmin", Source::Controller).0, JobState::Held);
         assert_eq!(of("PENDING", "Priority,JobHeldUser", Source::Controller).0, JobState::Queued);
         assert_eq!(of("PENDING", "Dependency", Source::Controller).0, JobState::Queued);
+        assert_eq!(of("PENDING", "JobHeldUser,JobHeldAdmin", Source::Controller).0, JobState::Held);
+        for (reason, some) in
+            [("Priority,JobHeldUser", true), ("JobHeldUser", false), ("Priority", false), ("", false)]
+        {
+            assert_eq!(may_be_held(reason.as_bytes()), some, "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_slurm_could_not_start_and_holds_is_held_and_told() {
+        for reason in [
+            "launch failed requeued held",
+            "launch_failed_requeued_held",
+            "job requeued in held state",
+            "user env retrieval failed requeued held",
+            "launch failure limit exceeded requeued held",
+        ] {
+            assert_eq!(of("PENDING", reason, Source::Controller), (JobState::Held, None, true), "{reason}");
+        }
     }
 
     #[test]

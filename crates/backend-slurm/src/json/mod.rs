@@ -9,9 +9,9 @@ mod value;
 
 use std::borrow::Cow;
 
-use cluster_core::MemSize;
 use cluster_core::dialect::{DialectError, Jobs, Partition, RangeBudget, Reading, Row, Site, Tasks};
 use cluster_core::host::Output;
+use cluster_core::{JobState, MemSize};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -88,40 +88,7 @@ fn jobs<'o>(
     }
     let copy = String::from_utf8_lossy(&output.stdout);
     let Jobs { rows, errors } = read(&copy, output)?;
-    Ok(Reading::Jobs(Jobs { rows: rows.into_iter().map(owned).collect(), errors }))
-}
-
-/// A row that borrows nothing.
-fn owned(row: Row<'_>) -> Row<'static> {
-    let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-    Row {
-        id: text(row.id),
-        job: text(row.job),
-        name: text(row.name),
-        user: text(row.user),
-        partition: text(row.partition),
-        raw_state: text(row.raw_state),
-        reason: text(row.reason),
-        hosts: text(row.hosts),
-        comment: row.comment.map(text),
-        text: "",
-        tasks: row.tasks,
-        throttle: row.throttle,
-        state: row.state,
-        uncertain: row.uncertain,
-        nodes: row.nodes,
-        cores: row.cores,
-        status: row.status,
-        cause: row.cause,
-        submitted: row.submitted,
-        started: row.started,
-        ended: row.ended,
-        time_limit: row.time_limit,
-        mem: row.mem,
-        mem_used: row.mem_used,
-        cpu_time: row.cpu_time,
-        restarts: row.restarts,
-    }
+    Ok(Reading::Jobs(Jobs { rows: rows.into_iter().map(Row::into_owned).collect(), errors }))
 }
 
 /// The rows of a list; a job without an id is an error of its own.
@@ -170,6 +137,7 @@ fn identify<'a>(row: &mut Row<'a>, job: Num, array: Num, element: Num, elements:
 fn settle(row: &mut Row<'_>, exit: Exit, source: Source, ran: bool) {
     let read = state(row.raw_state.as_bytes(), row.reason.as_bytes(), source);
     (row.state, row.cause, row.uncertain) = (read.state, read.cause, read.uncertain);
+    row.may_be_held = row.state == JobState::Queued && crate::state::may_be_held(row.reason.as_bytes());
     crate::row::settle(row, exit.0, source, ran);
 }
 

@@ -108,7 +108,10 @@ impl<'de> Deserialize<'de> for Num {
 #[derive(Debug, Deserialize)]
 pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// A text; null and other types are the empty text, of a list the last item that is no flag of its own.
+/// Marks beside a state that do not change it: `["PENDING", "LAUNCH_FAILED"]` is pending.
+const MARKS: &[&str] = &["LAUNCH_FAILED", "UPDATE_DB", "RECONFIG_FAIL", "EXPEDITING"];
+
+/// A text; null and other types are the empty text, of a list the last item that is no mark.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
@@ -144,7 +147,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text<'a>, A::Error> {
                 let mut last = Text::default();
                 while let Some(text) = list.next_element::<Text<'a>>()? {
-                    last = text;
+                    if last.0.is_empty() || !MARKS.contains(&&*text.0) {
+                        last = text;
+                    }
                 }
                 Ok(last)
             }

@@ -128,10 +128,10 @@ impl Client {
     ) -> Result<(), ClientError> {
         let batch = chunk.batch;
         let now = Timestamp::now();
-        // Where a job waits for another a scheduler may not show that it is held besides.
+        // What is known to be held stays so where the scheduler may not show it.
         let (other, to): (&[JobState], _) = if state == JobState::Held {
             (&[JobState::Queued, JobState::Submitting], Unstarted::Held)
-        } else if row.reason.starts_with("waits for") {
+        } else if row.may_be_held {
             (&[JobState::Submitting], Unstarted::Queued)
         } else {
             (&[JobState::Held, JobState::Submitting], Unstarted::Queued)

@@ -106,6 +106,10 @@ pub struct Row<'o> {
     /// Whether it is suspended, preempted, stopped or in an unknown state: it may never go on by itself.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub uncertain: bool,
+    /// Whether some of it may be held besides, which the row does not tell: of elements that share a row, or of a
+    /// job that waits for another.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub may_be_held: bool,
     /// Why it is in that state.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub reason: Cow<'o, str>,
@@ -156,6 +160,42 @@ pub struct Row<'o> {
     pub text: &'o str,
 }
 
+impl Row<'_> {
+    /// The same, borrowing nothing; without the record as it was printed.
+    pub fn into_owned(self) -> Row<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Row {
+            id: own(self.id),
+            job: own(self.job),
+            name: own(self.name),
+            user: own(self.user),
+            partition: own(self.partition),
+            raw_state: own(self.raw_state),
+            reason: own(self.reason),
+            hosts: own(self.hosts),
+            comment: self.comment.map(own),
+            text: "",
+            tasks: self.tasks,
+            throttle: self.throttle,
+            state: self.state,
+            uncertain: self.uncertain,
+            may_be_held: self.may_be_held,
+            nodes: self.nodes,
+            cores: self.cores,
+            status: self.status,
+            cause: self.cause,
+            submitted: self.submitted,
+            started: self.started,
+            ended: self.ended,
+            time_limit: self.time_limit,
+            mem: self.mem,
+            mem_used: self.mem_used,
+            cpu_time: self.cpu_time,
+            restarts: self.restarts,
+        }
+    }
+}
+
 impl Default for Row<'_> {
     /// A row of which nothing is known.
     fn default() -> Self {
@@ -170,6 +210,7 @@ impl Default for Row<'_> {
             state: JobState::Unknown,
             raw_state: Cow::Borrowed(""),
             uncertain: false,
+            may_be_held: false,
             reason: Cow::Borrowed(""),
             hosts: Cow::Borrowed(""),
             nodes: None,
