@@ -13,6 +13,7 @@ mod evidence;
 mod exit_codes;
 mod following;
 mod gate;
+mod hearsay;
 mod interrupted;
 mod limits;
 mod names;

@@ -84,11 +84,9 @@ fn qstat<'o>(
     output: &'o Output,
 ) -> Result<Reading<'o>, DialectError> {
     if refusal::without_history(output) {
-        return Err(DialectError::Cannot {
-            what: line.to_owned(),
-            why: "the server keeps no history of ended jobs (job_history_enable); \
-                  say `accounting: false` for this system"
-                .to_owned(),
+        return Err(DialectError::NoAccounting {
+            command: line.to_owned(),
+            why: "the server keeps no history of ended jobs (job_history_enable)".to_owned(),
         });
     }
     if matches!(verdict, Verdict::Unreachable | Verdict::Refused(_)) {

@@ -23,6 +23,8 @@ pub(crate) fn meaning(flavour: Flavour, letter: &str, holds: &str) -> Meaning {
         // On its way to another queue, or waiting for its date.
         (_, "Q" | "W" | "T") => Meaning::Alive(JobState::Queued, false),
         (_, "H") if holds.contains('s') && !is_held(holds) => Meaning::Alive(JobState::Queued, false),
+        // An element that waits for one of the slots of its array (`-t 0-9%2`) is held by nobody.
+        (Flavour::Torque, "H") if !is_held(holds) => Meaning::Alive(JobState::Queued, false),
         (_, "H") => Meaning::Alive(JobState::Held, false),
         (_, "R" | "E") | (Flavour::OpenPbs, "B") => Meaning::Alive(JobState::Running, false),
         (_, "S") | (Flavour::OpenPbs, "U") => Meaning::Alive(JobState::Suspended, true),

@@ -109,6 +109,12 @@ pub(crate) fn check(command: &str, output: &Output) -> Result<(), DialectError> 
 }
 
 fn refusal(command: &str, status: ExitStatus, stderr: &str, output: &Output) -> DialectError {
+    if stderr.contains("accounting storage is disabled") {
+        return DialectError::NoAccounting {
+            command: command.to_owned(),
+            why: "Slurm keeps no accounting here (AccountingStorageType)".to_owned(),
+        };
+    }
     if first(stderr, UNREACHABLE, |text| text).is_some() {
         return DialectError::unreachable(command, output);
     }

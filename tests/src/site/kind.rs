@@ -42,7 +42,7 @@ impl Kind {
     }
 
     /// What else a system of it needs in the configuration.
-    pub(super) fn keys(self) -> &'static str {
+    pub fn keys(self) -> &'static str {
         match self {
             Self::Sge => "parallel_environment: smp, mem_resource: h_vmem",
             Self::Torque => "max_array_size: 2000",

@@ -178,5 +178,8 @@ fn refusals_have_kinds() {
 fn a_server_without_history_says_so() {
     let off = output(142, "", "qstat: PBS is not configured to maintain job history\n");
     let error = OpenPbs.read(&argv("qstat -x -t -f -w 1.srv"), &off).unwrap_err();
-    assert!(matches!(&error, DialectError::Cannot { .. }) && error.to_string().contains("accounting: false"));
+    assert!(
+        matches!(&error, DialectError::NoAccounting { .. })
+            && error.to_string().contains("job_history_enable")
+    );
 }

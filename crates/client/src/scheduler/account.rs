@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use cluster_core::dialect::{Row, Tasks};
-use cluster_core::{BatchId, Cause, Timestamp};
+use cluster_core::{BatchId, Cause, JobIndex, JobState, Timestamp};
 use cluster_jobsdb::{ChunkRow, JobRow};
 
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::scheduler::conclude::{Ask, Known, conclude, lost};
+use crate::scheduler::find::is_about;
 use crate::scheduler::follow::Refreshed;
 use crate::scheduler::positions::position_of;
 use crate::scheduler::record::Record;
@@ -42,7 +43,15 @@ impl Client {
         if asks.is_empty() {
             return Ok(());
         }
+        let had = system.has_accounting();
         let answers = self.account(system, chunks, &asks);
+        if had && !system.has_accounting() {
+            report.told.push(format!(
+                "{} keeps no accounting: only its queue and the jobs' own records tell how they ended \
+                 (`accounting: false` in its configuration saves the question)",
+                system.name()
+            ));
+        }
         let answered = match &answers {
             Ok(_) => true,
             Err(error) => {
@@ -57,21 +66,27 @@ impl Client {
         };
         let answers = answers.unwrap_or_default();
         let first_task = system.dialect().capabilities().first_task;
-        let mut ends: HashMap<(String, Option<u32>), (Row<'_>, Timestamp)> = HashMap::new();
+        let by_id: HashMap<&str, &ChunkRow> =
+            chunks.iter().filter_map(|chunk| Some((chunk.remote.as_ref()?.0.as_str(), chunk))).collect();
+        let mut known: HashMap<(String, Option<u32>), (Row<'_>, Timestamp)> = HashMap::new();
         for answer in &answers {
             let jobs = answer.jobs(system).map_err(ClientError::System)?;
-            for row in jobs.rows.into_iter().filter(|row| row.state.is_end()) {
+            for row in jobs.rows {
                 let task = match row.tasks {
                     Tasks::One(task) => Some(task),
                     Tasks::Single => None,
                     _ => continue,
                 };
+                if !by_id.get(&*row.job).is_some_and(|chunk| is_about(&row, chunk, system.user())) {
+                    continue;
+                }
                 // The last record of a job is that of its last run.
-                ends.insert((row.job.clone().into_owned(), task), (row, answer.began));
+                known.insert((row.job.clone().into_owned(), task), (row, answer.began));
             }
         }
         let layout = self.layout().clone();
         let (mut changes, mut records) = (Vec::new(), Vec::new());
+        let mut seen: HashMap<BatchId, Vec<JobIndex>> = HashMap::new();
         for Ask { chunk, job, record, row } in &asks {
             // Read again: it may have ended, and said so, between the look at its record and the answer.
             let newer = Record::read(&layout, job.id, chunk.k).map(|record| record.of_run(chunk, job));
@@ -79,7 +94,9 @@ impl Client {
             let task = chunk.array.then(|| position_of(&chunk.jobs, job.id.index));
             let task = task.flatten().map(|position| position + first_task);
             let remote = chunk.remote.as_ref().map(|id| id.0.clone()).unwrap_or_default();
-            let end = ends.get(&(remote, task));
+            let shown = known.get(&(remote, task));
+            let end = shown.filter(|(row, _)| row.state.is_end());
+            let alive = shown.is_some_and(|(row, _)| !row.state.is_end() && row.state != JobState::Unknown);
             let known = Known { system, chunk, layout: &layout, job, record };
             let change = match (end, row) {
                 (Some((end, _)), Some(row)) => conclude(&known, &[row, end]),
@@ -90,12 +107,19 @@ impl Client {
             if let (Some((row, at)), Some(change)) = (end, &change) {
                 records.extend(kept(change, row, "accounting", Some(*at)));
             }
-            let change = change.or_else(|| lost(&known, self.scheduling().lost_after));
-            changes.extend(change);
+            if alive && change.is_none() {
+                // Not in the queue, and the accounting says that it waits or runs: it is not gone.
+                seen.entry(chunk.batch).or_default().push(job.id.index);
+                continue;
+            }
+            changes.extend(change.or_else(|| lost(&known, self.scheduling().lost_after)));
         }
         report.changed |= !changes.is_empty();
         self.store()?.apply(&changes)?;
         self.store()?.set_records(&records)?;
+        for (batch, jobs) in seen {
+            self.store()?.set_missing(batch, &jobs.into_iter().collect(), None)?;
+        }
         Ok(())
     }
 

@@ -66,6 +66,7 @@ impl Known<'_> {
         let job = self.job;
         let reason = match row.state {
             JobState::Unknown => Some(row.raw_state.clone().into_owned()),
+            JobState::Suspended => Some(words(row)).filter(|words| !words.is_empty()),
             JobState::Running => None,
             _ => Some(row.reason.clone().into_owned()).filter(|reason| !reason.is_empty()),
         };
@@ -92,7 +93,9 @@ impl Known<'_> {
     /// What the record alone says while nobody can be asked.
     pub(crate) fn begun(&self) -> Option<JobChange> {
         let (at, host) = self.record.started.as_ref()?;
-        if self.record.is_over() || self.job.state.has_started() {
+        // A state that nobody knows was seen after the start: the record of the start does not end it.
+        let started = self.job.state.has_started() || self.job.state == JobState::Unknown;
+        if self.record.is_over() || started {
             return None;
         }
         Some(JobChange {
@@ -108,8 +111,7 @@ impl Known<'_> {
     /// The end of a job of which the accounting said nothing. A record is good enough where there is no
     /// accounting, or where it stays silent.
     pub(crate) fn without_accounting(&self, answered: bool) -> Option<JobChange> {
-        let has_accounting =
-            self.system.dialect().capabilities().accounting && self.system.config().accounting != Some(false);
+        let has_accounting = self.system.has_accounting();
         if self.record.is_over() {
             let waited = self.record.over_at().map_or(Duration::MAX, |at| Timestamp::now().since(at));
             return (!has_accounting || waited >= PATIENCE).then(|| conclude(self, &[])).flatten();
@@ -211,8 +213,7 @@ pub(crate) fn lost(known: &Known<'_>, lost_after: Option<Duration>) -> Option<Jo
     }
     let since = known.job.missing_since?;
     let system = known.system;
-    let has_accounting =
-        system.dialect().capabilities().accounting && system.config().accounting != Some(false);
+    let has_accounting = system.has_accounting();
     let by_default = Duration::from_secs(if has_accounting { 120 } else { 600 });
     let of_system = system.config().lost_after.and_then(cluster_core::Walltime::as_duration);
     let lost_after = of_system.or(lost_after).unwrap_or(by_default);
@@ -247,10 +248,14 @@ pub(crate) fn closed_run(job: &JobRow, at: Timestamp) -> JobChange {
 
 /// The scheduler's own words for an end, where they say more than its state.
 fn said(row: &Row<'_>) -> Option<String> {
-    let reason = row.reason.trim();
-    let words = [row.raw_state.trim(), reason];
-    (!matches!(reason, "" | "None"))
-        .then(|| words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(", "))
+    (!matches!(row.reason.trim(), "" | "None")).then(|| words(row))
+}
+
+/// State and reason in the scheduler's own words.
+fn words(row: &Row<'_>) -> String {
+    let words = [row.raw_state.trim(), row.reason.trim()];
+    let said = |word: &&&str| !matches!(**word, "" | "None");
+    words.iter().filter(said).copied().collect::<Vec<_>>().join(", ")
 }
 
 pub(crate) fn usage(row: &Row<'_>) -> Option<Usage> {

@@ -64,9 +64,40 @@ pub(crate) fn in_rows(rows: &[Row<'_>], tag: &Tag) -> Option<RemoteId> {
 }
 
 fn id_with(row: &Row<'_>, tag: &Tag) -> Option<RemoteId> {
+    has_tag(row, tag).then(|| RemoteId(row.job.clone().into_owned()))
+}
+
+/// Whether a row has the tag: as its comment, or at the end of its name, which of Torque's elements goes on
+/// with their number.
+fn has_tag(row: &Row<'_>, tag: &Tag) -> bool {
     let tag = tag.as_str();
-    let named = row.name.strip_suffix(tag).is_some_and(|name| name.ends_with('.'));
-    (named || row.comment.as_deref() == Some(tag)).then(|| RemoteId(row.job.clone().into_owned()))
+    let whole = &*row.name;
+    let name = whole
+        .rsplit_once('-')
+        .filter(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(whole, |(name, _)| name);
+    let named = |name: &str| name.strip_suffix(tag).is_some_and(|name| name.ends_with('.'));
+    named(whole) || named(name) || row.comment.as_deref() == Some(tag)
+}
+
+/// Whether a row with the id of a submission is about that submission. Ids come again: schedulers count to a
+/// limit or are set up anew, and an accounting goes back years. A job without the tag, since somebody renamed it,
+/// is it all the same where user and time fit.
+pub(crate) fn is_about(row: &Row<'_>, chunk: &ChunkRow, user: &str) -> bool {
+    const HOUR_US: i64 = 3_600_000_000;
+    if has_tag(row, &chunk.tag) {
+        return true;
+    }
+    if !row.user.is_empty() && row.user != user {
+        return false;
+    }
+    match row.submitted {
+        Some(at) => {
+            let last = chunk.sent.unwrap_or_else(Timestamp::now).0.saturating_add(HOUR_US);
+            (chunk.created.0.saturating_sub(HOUR_US)..=last).contains(&at.0)
+        }
+        None => row.name.is_empty() || !row.user.is_empty(),
+    }
 }
 
 /// The id in the answer of a submit command.
@@ -104,5 +135,30 @@ mod tests {
         assert_eq!(row("x", Some(tag.as_str())).as_deref(), Some("7"));
         assert_eq!(row(&format!("x{tag}"), None), None);
         assert_eq!(row("x", Some("other")), None);
+        assert_eq!(row(&format!("x.{tag}-12"), None).as_deref(), Some("7"));
+        assert_eq!(row(&format!("x.{tag}-x"), None), None);
+    }
+
+    #[test]
+    fn an_id_that_came_again_is_another_job() {
+        let mut chunk = crate::scheduler::fold::tests::chunk("0");
+        let day = 24 * 3_600_000_000;
+        (chunk.created, chunk.sent) = (Timestamp(100 * day), Some(Timestamp(100 * day + 5)));
+        let tagged = format!("x.{}", chunk.tag);
+        let about = |name: &str, user: &str, submitted: Option<i64>| {
+            let row = Row {
+                name: name.to_owned().into(),
+                user: user.to_owned().into(),
+                submitted: submitted.map(Timestamp),
+                ..Row::default()
+            };
+            is_about(&row, &chunk, "me")
+        };
+        assert!(about(&tagged, "", None) && about(&tagged, "me", Some(day)));
+        assert!(!about("old", "other", Some(100 * day)), "somebody else's");
+        assert!(!about("old", "me", Some(day)), "of long ago");
+        assert!(!about("new", "me", Some(200 * day)), "of long after");
+        assert!(about("renamed", "me", Some(100 * day + 7)) && about("renamed", "me", None));
+        assert!(!about("old", "", None) && about("", "", None));
     }
 }

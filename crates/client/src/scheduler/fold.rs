@@ -93,13 +93,14 @@ pub(crate) fn is_stuck(row: &Row<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use cluster_core::{BatchId, RemoteId, Tag, Timestamp};
     use cluster_jobsdb::Runs;
 
     use super::*;
 
-    fn chunk(jobs: &str) -> ChunkRow {
+    /// A submission of these jobs as array 7.
+    pub(crate) fn chunk(jobs: &str) -> ChunkRow {
         let jobs: IndexSet = jobs.parse().unwrap();
         ChunkRow {
             batch: BatchId(1),

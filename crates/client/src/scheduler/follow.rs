@@ -10,7 +10,7 @@ use cluster_jobsdb::{ChunkRow, JobQuery};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::scheduler::conclude::remove_empty_logs;
-use crate::scheduler::find::{in_records, in_rows};
+use crate::scheduler::find::{in_records, in_rows, is_about};
 use crate::scheduler::lock::FollowLock;
 use crate::scheduler::send::HandedOver;
 use crate::scheduler::take::Told;
@@ -56,23 +56,15 @@ impl Client {
     /// Where the store or the files fail. A scheduler that does not answer is told in the result.
     pub fn refresh(&mut self, how: Refresh<'_>) -> Result<Refreshed, ClientError> {
         let mut report = Refreshed::default();
-        let names = match how.batches {
+        let wanted = how.batches.map(|batches| self.with_what_they_wait_for(batches)).transpose()?;
+        let names = match &wanted {
             None => self.store()?.open_systems()?,
-            Some(batches) => {
-                let mut names = Vec::new();
-                for &batch in batches {
-                    let row = self.batch(batch)?;
-                    if row.scheduler != "local" && !row.is_finished() && !names.contains(&row.system) {
-                        names.push(row.system);
-                    }
-                }
-                names
-            }
+            Some((_, names)) => names.clone(),
         };
         for name in names {
             let mut chunks = self.store()?.open_chunks(&name)?;
             // One answer is good for all jobs it speaks of; very many of them would keep a waiting process busy.
-            if let Some(batches) = how.batches
+            if let Some((batches, _)) = &wanted
                 && chunks.len() > MANY
             {
                 chunks.retain(|chunk| batches.contains(&chunk.batch));
@@ -83,10 +75,42 @@ impl Client {
             match self.system(&name) {
                 Ok(system) => self.refresh_system(&system, chunks, how, &mut report)?,
                 Err(ClientError::System(error)) => report.trouble.push((name, error)),
+                // One that the configuration does not have any more keeps nobody from the others.
+                Err(ClientError::Usage(why)) if how.batches.is_none() => report.told.push(why),
                 Err(error) => return Err(error),
             }
         }
         Ok(report)
+    }
+
+    /// These batches and, where some have not been sent yet, those that they wait for, and so on: whoever waits
+    /// for a batch waits for all of them. And the systems of those that are not over.
+    fn with_what_they_wait_for(
+        &mut self,
+        batches: &[BatchId],
+    ) -> Result<(Vec<BatchId>, Vec<String>), ClientError> {
+        let (mut all, mut names) = (batches.to_vec(), Vec::new());
+        let mut next = 0;
+        while let Some(&batch) = all.get(next) {
+            next += 1;
+            let row = self.batch(batch)?;
+            if row.scheduler == "local" || row.is_finished() {
+                continue;
+            }
+            if self.store()?.chunks(batch)?.iter().any(|chunk| chunk.remote.is_none() && !chunk.over) {
+                for dependency in row.spec()?.dependencies {
+                    if !all.contains(&dependency.batch) {
+                        all.push(dependency.batch);
+                    }
+                }
+            }
+            if !names.contains(&row.system) {
+                names.push(row.system);
+            }
+        }
+        // What others wait for first: what it comes to may let them go in the same look.
+        names.reverse();
+        Ok((all, names))
     }
 
     fn refresh_system(
@@ -175,7 +199,9 @@ impl Client {
             // A snapshot says nothing of what was sent after its query began.
             let began = began.filter(|began| chunk.sent.is_some_and(|sent| sent < *began));
             let rows = rows.get(remote).map_or(&[][..], Vec::as_slice);
-            let told = began.map(|began| Told { began, rows, whole: jobs.errors.is_empty() });
+            let rows: Vec<&Row<'_>> =
+                rows.iter().copied().filter(|row| is_about(row, chunk, system.user())).collect();
+            let told = began.map(|began| Told { began, rows: &rows, whole: jobs.errors.is_empty() });
             self.follow_chunk(system, chunk, &live, told, &mut asks, report)?;
         }
         self.ask_accounting(system, &sent, asks, report)?;

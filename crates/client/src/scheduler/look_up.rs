@@ -9,6 +9,7 @@ use cluster_jobsdb::{ChunkRow, JobChange, JobRow, RunRecord};
 use crate::client::{Client, LOCAL};
 use crate::error::ClientError;
 use crate::scheduler::conclude::usage;
+use crate::scheduler::find::is_about;
 use crate::scheduler::positions::position_of;
 use crate::system::System;
 
@@ -31,7 +32,8 @@ impl Client {
         }
         let chunk = self.store()?.chunks(batch.id)?.into_iter().find(|chunk| chunk.k == job.k);
         let Some(chunk) = chunk else { return Ok(None) };
-        let system = self.system(&batch.system)?;
+        // The configuration may not have it any more; what is stored is shown all the same.
+        let Ok(system) = self.system(&batch.system) else { return Ok(chunk.remote) };
         Ok(remote(&system, &chunk, job))
     }
 
@@ -85,6 +87,7 @@ impl Client {
         for answer in answers {
             let of_job = |row: &Row<'_>| {
                 chunk.remote.as_ref().is_some_and(|id| row.job == id.0)
+                    && is_about(row, &chunk, system.user())
                     && match row.tasks {
                         Tasks::One(one) => Some(one) == task,
                         Tasks::Single => task.is_none(),

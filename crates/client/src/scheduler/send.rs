@@ -228,8 +228,7 @@ fn still_in_doubt(system: &System, chunk: &ChunkRow, doubt: Timestamp) -> Option
             (DOUBT - since).as_secs() + 1
         ));
     }
-    let has_accounting =
-        system.dialect().capabilities().accounting && system.config().accounting != Some(false);
+    let has_accounting = system.has_accounting();
     // A queue forgets what has ended: without accounting nobody can tell any more whether it ran.
     (!has_accounting && since > FORGOTTEN).then(|| {
         format!("{text}; without accounting it may have run since: look, and `cluster cancel {0}` or submit it anew", chunk.batch)

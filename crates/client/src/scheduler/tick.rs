@@ -20,6 +20,16 @@ pub const TICK: Duration = Duration::from_secs(1);
 /// More jobs than these are followed by the queue alone.
 const FEW: u64 = 64;
 
+/// An end that is not good as the job's own record has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct BadEnd {
+    job: JobId,
+    run: u32,
+    at: Option<Timestamp>,
+    /// When the submit command had returned: a look at the queue from before says nothing of the job.
+    sent: Timestamp,
+}
+
 /// Follows some batches of schedulers, from tick to tick.
 #[derive(Debug)]
 pub struct Ticker {
@@ -28,7 +38,7 @@ pub struct Ticker {
     told: HashSet<String>,
     troubled: bool,
     /// Ends that are not good, for which the scheduler was asked already.
-    asked: HashSet<(JobId, u32, Option<Timestamp>)>,
+    asked: HashSet<BadEnd>,
     /// The wait until it is asked again for such an end, doubled each time.
     hurry: Duration,
 }
@@ -65,13 +75,19 @@ impl Ticker {
         }
         let waiting = !ends.is_empty();
         self.hurry = if hurry { TICK } else { (self.hurry * 2).min(self.pace.interval()) };
-        self.asked.extend(ends);
-        let max_age = if hurry { TICK } else { self.pace.interval() };
+        let mut max_age = if waiting { self.hurry } else { self.pace.interval() };
+        if let Some(sent) = ends.iter().map(|end| end.sent).max() {
+            max_age = max_age.min(Timestamp::now().since(sent));
+        }
         let report = client.refresh(Refresh { batches: Some(batches), max_age, insist: false })?;
         if report.changed {
             self.pace.changed();
-        } else {
+        } else if !waiting {
             self.pace.unchanged();
+        }
+        // Where nobody answered the question is still open.
+        if report.trouble.is_empty() {
+            self.asked.extend(ends);
         }
         let interval = match (report.busy, waiting) {
             (true, _) => TICK,
@@ -117,11 +133,8 @@ impl Ticker {
 
 impl Client {
     /// Takes in what the records of jobs say, where they are few: a success needs no scheduler. Those that ended
-    /// in another way, with run and time: of them the scheduler should be asked soon.
-    fn take_records(
-        &mut self,
-        batches: &[BatchId],
-    ) -> Result<Vec<(JobId, u32, Option<Timestamp>)>, ClientError> {
+    /// in another way: of them the scheduler should be asked soon.
+    fn take_records(&mut self, batches: &[BatchId]) -> Result<Vec<BadEnd>, ClientError> {
         let mut ends = Vec::new();
         for &batch in batches {
             let row = self.batch(batch)?;
@@ -146,7 +159,8 @@ impl Client {
                 if record.is_plain() || (record.is_over() && job.cancel_requested.is_some()) {
                     changes.extend(conclude(&known, &[]));
                 } else if record.is_over() {
-                    ends.push((job.id, job.run, record.over_at()));
+                    let sent = chunk.sent.unwrap_or_default();
+                    ends.push(BadEnd { job: job.id, run: job.run, at: record.over_at(), sent });
                 } else {
                     changes.extend(known.begun());
                 }
@@ -184,7 +198,8 @@ impl Client {
             for job in self.store()?.jobs(batch, &query)? {
                 let stays = job.state != JobState::Held || job.reason.is_some();
                 if stays && now.since(job.changed) >= limit {
-                    found.push((job.id, job.reason.unwrap_or_else(|| job.state.to_string())));
+                    let state = job.state.to_string();
+                    found.push((job.id, job.reason.map_or(state.clone(), |raw| format!("{state} ({raw})"))));
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster_core::dialect::RefusalKind;
@@ -103,10 +104,7 @@ impl System {
     }
 
     fn accounting_questions(&self, ids: &[RemoteId], since: Timestamp) -> Vec<Invocation> {
-        match self.config.accounting {
-            Some(false) => Vec::new(),
-            _ => self.dialect.accounting(ids, self.user(), since),
-        }
+        if self.has_accounting() { self.dialect.accounting(ids, self.user(), since) } else { Vec::new() }
     }
 
     /// The answers, and whether all records of them were understood.
@@ -116,6 +114,11 @@ impl System {
         for question in questions {
             let snapshot = self.record(question)?;
             match snapshot.jobs(self) {
+                // From here on it is a scheduler without one.
+                Err(error) if error.is_no_accounting() => {
+                    self.no_accounting.store(true, Ordering::Relaxed);
+                    return Ok((Vec::new(), false));
+                }
                 Ok(jobs) => {
                     good &= jobs.errors.is_empty();
                     answers.push(snapshot);
@@ -134,13 +137,14 @@ impl System {
     /// Where there should be one, and it does not answer.
     pub fn check_accounting(&self) -> Result<bool, SystemError> {
         let ids = [RemoteId("1".to_owned())];
-        let questions = match self.config.accounting {
-            Some(false) => Vec::new(),
-            _ => self.dialect.accounting(&ids, self.user(), Timestamp::now()),
-        };
+        let questions = self.accounting_questions(&ids, Timestamp::now());
         for question in &questions {
             match self.record(question)?.jobs(self) {
                 Ok(_) => {}
+                Err(error) if error.is_no_accounting() => {
+                    self.no_accounting.store(true, Ordering::Relaxed);
+                    return Ok(false);
+                }
                 Err(error) if error.refusal() == Some(RefusalKind::UnknownJob) => {}
                 Err(error) => return Err(error),
             }

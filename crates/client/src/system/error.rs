@@ -148,6 +148,11 @@ impl SystemError {
         }
     }
 
+    /// Whether there is nobody to ask: no record of ended jobs is kept.
+    pub fn is_no_accounting(&self) -> bool {
+        matches!(self.dialect_error(), Some(DialectError::NoAccounting { .. }))
+    }
+
     /// Whether the same call may be taken later.
     pub fn is_passing(&self) -> bool {
         match self {

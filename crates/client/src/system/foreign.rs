@@ -71,8 +71,7 @@ impl Foreign {
     /// first missed, if nothing says how it ended: by default 120 s, and 600 s without an accounting. The
     /// word of the system's configuration goes over it.
     pub fn new(wanted: Wanted, system: &System, lost_after: Option<Duration>) -> Self {
-        let has_accounting =
-            system.dialect().capabilities().accounting && system.config().accounting != Some(false);
+        let has_accounting = system.has_accounting();
         let by_default = Duration::from_secs(if has_accounting { 120 } else { 600 });
         let of_system = system.config().lost_after.and_then(Walltime::as_duration);
         Self {

@@ -35,6 +35,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cluster_core::dialect::{Dialect, Reading};
 use cluster_core::host::{Host, Invocation, Output};
@@ -73,6 +74,8 @@ pub struct System {
     dialect: Box<dyn Dialect>,
     host: Arc<dyn Host>,
     around: Surroundings,
+    /// It was asked, and said that it keeps none.
+    no_accounting: AtomicBool,
 }
 
 impl System {
@@ -84,7 +87,7 @@ impl System {
         host: Arc<dyn Host>,
         around: Surroundings,
     ) -> Self {
-        Self { name: name.into(), config, dialect, host, around }
+        Self { name: name.into(), config, dialect, host, around, no_accounting: AtomicBool::new(false) }
     }
 
     /// Its name.
@@ -95,6 +98,14 @@ impl System {
     /// What the configuration says of it.
     pub fn config(&self) -> &SystemConfig {
         &self.config
+    }
+
+    /// Whether there is an accounting that can be asked for ended jobs: as far as is known, until one that should
+    /// be there was asked and said that there is none.
+    pub fn has_accounting(&self) -> bool {
+        self.dialect.capabilities().accounting
+            && self.config.accounting != Some(false)
+            && !self.no_accounting.load(Ordering::Relaxed)
     }
 
     /// How its scheduler is spoken to.

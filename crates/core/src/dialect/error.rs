@@ -77,6 +77,14 @@ pub enum DialectError {
         /// The end of its stderr.
         stderr: String,
     },
+    /// The scheduler keeps no record of ended jobs, so that asking again is no use.
+    #[error("{command}: {why}")]
+    NoAccounting {
+        /// The command.
+        command: String,
+        /// What the scheduler said, and where that is set.
+        why: String,
+    },
     /// What is asked for cannot be said to this scheduler.
     #[error("{what}: {why}")]
     Cannot {

@@ -164,7 +164,8 @@ pub(crate) fn record(table: &Table, item: Item<'_>, dates: Dates<'_>) -> Record 
     out.add("Error_Path", path_attribute(table, job, false, Family::Torque, true));
     out.add_some("exec_host", exec_host(job));
     out.add_some("Execution_Time", job.begin.filter(|begin| *begin > now()).map(date));
-    if !subjob {
+    // Of elements the recordings have it for none; a hold of their own has to show.
+    if !subjob || job.held != 0 {
         out.add("Hold_Types", holds(table, job));
     }
     out.add("Join_Path", job.attr("join").unwrap_or("n"));
