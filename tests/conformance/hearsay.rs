@@ -169,3 +169,32 @@ fn who_waits_for_a_batch_waits_for_what_it_waits_for_on_another_system() {
     .unwrap();
     site.cluster(["cancel", &open]).good();
 }
+
+#[test]
+fn what_nobody_knows_is_waited_for_by_nobody() {
+    let site = Site::new();
+    let unknown = match site.kind() {
+        Kind::Pbs => "987654.pbshost",
+        Kind::Torque => "987654.vm",
+        _ => "987654",
+    };
+    let refused = site.cluster(["submit", "--after", &format!("afterany:remote:{unknown}"), "--", "true"]);
+    assert_eq!(refused.code, 2, "{}", refused.err());
+    refused.says(["knows no job", unknown]);
+    assert!(site.cluster(["ls", "--ids"]).good().lines().is_empty(), "nothing was recorded");
+}
+
+#[test]
+fn what_has_started_is_not_held() {
+    let site = Site::new();
+    let (said, gate) = (site.fifo("said"), site.fifo("gate"));
+    let batch = site.submit(["--sh", &format!("{}; {}", said.say_text("up"), gate.wait_text())]);
+    said.hear();
+    wait_for("the scheduler shows it running", || {
+        site.cluster(["queue", "--state", "running", "--count"]).good().out().trim() == "1"
+    });
+    site.cluster(["hold", &batch]).good().says(["0 jobs held"]);
+    assert_eq!(site.state(&batch), "running");
+    gate.let_go(1);
+    site.cluster(["wait", &batch]).good();
+}

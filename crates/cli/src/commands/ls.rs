@@ -138,7 +138,7 @@ fn refresh(context: &mut Context) -> anyhow::Result<bool> {
     for (system, error) in &report.trouble {
         talk(&format!("cluster: {system} cannot be asked: {}", error.brief()));
     }
-    for text in &report.told {
+    for (_, text) in &report.told {
         talk(&format!("cluster: {text}"));
     }
     for (job, count, reason) in &report.stuck {

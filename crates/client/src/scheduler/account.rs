@@ -46,20 +46,22 @@ impl Client {
         let had = system.has_accounting();
         let answers = self.account(system, chunks, &asks);
         if had && !system.has_accounting() {
-            report.told.push(format!(
-                "{} keeps no accounting: only its queue and the jobs' own records tell how they ended \
+            report.told.push((
+                None,
+                format!(
+                    "{} keeps no accounting: only its queue and the jobs' own records tell how they ended \
                  (`accounting: false` in its configuration saves the question)",
-                system.name()
+                    system.name()
+                ),
             ));
         }
         let answered = match &answers {
             Ok(_) => true,
             Err(error) => {
                 // Jobs may wait for its word: a person should know why.
-                report.told.push(format!(
-                    "the accounting of {} cannot be asked: {}",
-                    system.name(),
-                    error.brief()
+                report.told.push((
+                    None,
+                    format!("the accounting of {} cannot be asked: {}", system.name(), error.brief()),
                 ));
                 false
             }

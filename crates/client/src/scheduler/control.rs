@@ -1,14 +1,16 @@
 //! Cancel, hold, release.
 
+use std::time::Duration;
+
 use cluster_core::dialect::{Control, ControlTarget, RefusalKind, Whose};
 use cluster_core::{BatchId, IndexSet, JobState, Timestamp};
 use cluster_jobsdb::{ChunkRow, Selection, Unstarted};
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::scheduler::follow::Refreshed;
+use crate::scheduler::follow::{Refresh, Refreshed};
 use crate::scheduler::positions::positions_of;
-use crate::scheduler::send::{HandedOver, cancelled};
+use crate::scheduler::send::{HandedOver, cancelled, never_arrived};
 use crate::system::System;
 use crate::watch::LIVE;
 
@@ -25,8 +27,8 @@ impl Client {
     /// Does something to jobs of one system, in as few calls as it takes. How many it is about.
     ///
     /// # Errors
-    /// Where the scheduler refuses or is out of reach; a request to cancel stays stored then, and is made
-    /// again by whoever asks again.
+    /// Where the scheduler refuses or is out of reach. A request to cancel that reached nobody is forgotten then:
+    /// whoever wants it asks again.
     pub(crate) fn control(
         &mut self,
         system: &System,
@@ -35,6 +37,12 @@ impl Client {
     ) -> Result<u64, ClientError> {
         for selection in selected {
             self.settle_doubts(system, selection.batch)?;
+        }
+        if control != Control::Cancel {
+            // What has started meanwhile is neither held nor released, and what others held can be released.
+            let batches: Vec<BatchId> = selected.iter().map(|selection| selection.batch).collect();
+            let max_age = Duration::ZERO;
+            self.refresh(Refresh { batches: Some(&batches), max_age, insist: true })?;
         }
         let now = Timestamp::now();
         let (mut count, mut targets, mut sent) = (0, Vec::new(), Vec::new());
@@ -72,19 +80,22 @@ impl Client {
             return Ok(count);
         }
         self.mark_seen(system, &mut targets);
-        let mut trouble = None;
+        let (mut trouble, mut reached) = (None, false);
         for invocation in system.dialect().control(control, &targets) {
             let output = system.run(&invocation);
             match output.and_then(|output| system.read(&invocation, &output).map(drop)) {
-                Ok(()) => {}
+                Ok(()) => reached = true,
                 // Over, or gone already: there is nothing to do.
                 Err(error) if error.refusal() == Some(RefusalKind::UnknownJob) => {}
-                // The other calls are made all the same.
-                Err(error) => drop(trouble.get_or_insert(error)),
+                // The other calls are made all the same. One that we killed may have got through.
+                Err(error) => {
+                    reached |= error.is_doubt() && !never_arrived(&error);
+                    trouble.get_or_insert(error);
+                }
             }
         }
         if let Some(error) = trouble {
-            if control == Control::Cancel {
+            if control == Control::Cancel && !reached {
                 // What reached nobody is no reason for anything.
                 for (batch, _) in &sent {
                     self.store()?.withdraw_cancel(*batch, now)?;

@@ -1,6 +1,7 @@
 //! Dependencies, looked at before a submission: what is satisfied is left out, what never can be ends the
 //! jobs without a call, the rest is handed over and goes into the gate.
 
+use cluster_core::dependency::ForeignDependency;
 use cluster_core::dialect::{Capabilities, RemoteDependency};
 use cluster_core::job_script::{Gate, Gated};
 use cluster_core::{Dependency, DependencyKind, IndexSet, JobSpec, JobState};
@@ -32,7 +33,21 @@ pub(crate) struct Waits {
     pub(crate) elementwise: Vec<(IndexSet, RemoteDependency)>,
 }
 
-/// Looks at the dependencies of a batch for `system`.
+impl Waits {
+    /// The same, and these jobs that are not ours.
+    pub(crate) fn with(mut self, foreign: Vec<ForeignDependency>) -> Self {
+        self.remote.extend(foreign.into_iter().map(|foreign| RemoteDependency {
+            kind: foreign.kind,
+            id: foreign.id,
+            array: false,
+            elementwise: false,
+            gated: false,
+        }));
+        self
+    }
+}
+
+/// Looks at the dependencies on our own jobs of a batch for `system`.
 pub(crate) fn resolve(
     store: &mut Store,
     system: &str,
@@ -74,15 +89,6 @@ pub(crate) fn resolve(
             later =
                 Some(format!("waits for {dependency}, single elements of an array, which {system} cannot"));
         }
-    }
-    for foreign in &spec.foreign {
-        waits.remote.push(RemoteDependency {
-            kind: foreign.kind,
-            id: foreign.id.clone(),
-            array: false,
-            elementwise: false,
-            gated: false,
-        });
     }
     Ok(later.map_or(Resolved::Ready(waits), Resolved::Later))
 }

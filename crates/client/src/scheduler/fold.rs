@@ -71,7 +71,12 @@ pub(crate) fn sort<'r, 'o>(
     shown
 }
 
-/// Reasons that say no more than that the queue is being worked through.
+/// Whether the reason may be one of being busy, and of never: OpenPBS and Torque say `Not Running: …` of both.
+pub(crate) fn may_be_busy(row: &Row<'_>) -> bool {
+    row.reason.starts_with("Not Running:")
+}
+
+/// Whether the reason says more than that the queue is being worked through.
 pub(crate) fn is_stuck(row: &Row<'_>) -> bool {
     const USUAL: &[&str] = &[
         "",
@@ -89,7 +94,8 @@ pub(crate) fn is_stuck(row: &Row<'_>) -> bool {
         "NodesConfiguring",
     ];
     !row.reason.split(',').all(|reason| USUAL.contains(&reason.trim()))
-        && !["Not Running:", "waits for"].iter().any(|usual| row.reason.starts_with(usual))
+        // A dependency, in words or as it was given.
+        && !["waits for", "after"].iter().any(|usual| row.reason.starts_with(usual))
 }
 
 #[cfg(test)]
@@ -157,6 +163,7 @@ pub(crate) mod tests {
         let with = |reason: &'static str| Row { reason: reason.into(), ..Row::default() };
         assert!(!is_stuck(&with("Priority,JobHeldUser")) && !is_stuck(&with("")));
         assert!(is_stuck(&with("PartitionTimeLimit")));
+        assert!(!is_stuck(&with("afterok:1[].srv@srv")) && !is_stuck(&with("waits for the end of 7")));
         assert!(is_stuck(&with("Can Never Run: Insufficient amount of resource: ncpus")));
     }
 }

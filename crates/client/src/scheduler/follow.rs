@@ -35,8 +35,9 @@ pub struct Refreshed {
     pub trouble: Vec<(String, SystemError)>,
     /// Jobs that may wait for ever: the first of each kind, how many there are, and the scheduler's reason.
     pub stuck: Vec<(JobId, u64, String)>,
-    /// What became of submissions that had been left open, for people.
-    pub told: Vec<String>,
+    /// For people: what became of submissions that had been left open, and what is to be known of a system; with
+    /// the batch that it is about.
+    pub told: Vec<(Option<BatchId>, String)>,
     /// Whether something in the store changed.
     pub changed: bool,
     /// Whether another process was taking an answer in just now: a look at the store tells what it came to.
@@ -76,7 +77,7 @@ impl Client {
                 Ok(system) => self.refresh_system(&system, chunks, how, &mut report)?,
                 Err(ClientError::System(error)) => report.trouble.push((name, error)),
                 // One that the configuration does not have any more keeps nobody from the others.
-                Err(ClientError::Usage(why)) if how.batches.is_none() => report.told.push(why),
+                Err(ClientError::Usage(why)) if how.batches.is_none() => report.told.push((None, why)),
                 Err(error) => return Err(error),
             }
         }
@@ -159,7 +160,8 @@ impl Client {
             {
                 let held = HandedOver::of(chunk).hold;
                 self.store()?.mark_sent(chunk.batch, chunk.k, &id, Timestamp::now(), held)?;
-                report.told.push(format!("batch {} is job {id} of {}", chunk.batch, system.name()));
+                let text = format!("batch {} is job {id} of {}", chunk.batch, system.name());
+                report.told.push((Some(chunk.batch), text));
                 report.changed = true;
                 self.cancel_late(system, chunk)?;
                 continue;
@@ -168,7 +170,9 @@ impl Client {
                 Ok(()) => {}
                 // What is wrong with one batch is no reason to pass over the others.
                 Err(ClientError::Store(error)) => return Err(ClientError::Store(error)),
-                Err(error) => report.told.push(format!("batch {}: {error}", chunk.batch)),
+                Err(error) => {
+                    report.told.push((Some(chunk.batch), format!("batch {}: {error}", chunk.batch)));
+                }
             }
         }
         for error in &jobs.errors {

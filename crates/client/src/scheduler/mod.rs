@@ -20,6 +20,7 @@ mod send;
 mod settle;
 mod submit;
 mod take;
+mod theirs;
 mod tick;
 
 pub use follow::{Refresh, Refreshed};

@@ -223,10 +223,7 @@ fn still_in_doubt(system: &System, chunk: &ChunkRow, doubt: Timestamp) -> Option
         chunk.tag
     );
     if since < DOUBT {
-        return Some(format!(
-            "{text}; it is made again in {} s at the earliest",
-            (DOUBT - since).as_secs() + 1
-        ));
+        return Some(format!("{text}; it is made again a minute after the try at the earliest"));
     }
     let has_accounting = system.has_accounting();
     // A queue forgets what has ended: without accounting nobody can tell any more whether it ran.
@@ -279,7 +276,7 @@ fn followed(chunks: &[ChunkRow], k: u32) -> Followed {
 
 /// Whether nobody was there to take the call: then it has not got through for certain. A time-out of a call
 /// that was begun says nothing.
-fn never_arrived(error: &SystemError) -> bool {
+pub(crate) fn never_arrived(error: &SystemError) -> bool {
     let Some(DialectError::Unreachable { stderr, .. }) = error.dialect_error() else { return false };
     let text = stderr.to_ascii_lowercase();
     let nobody = [

@@ -37,7 +37,8 @@ impl Client {
             return Ok(());
         }
         let spec = self.spec(batch, chunk.k)?;
-        let plan = match self.plan(system, &spec) {
+        let jobs = IndexSet::range(0, spec.count);
+        let plan = match self.plan_for(system, &spec, &jobs, chunk.tried.is_none()) {
             Ok(plan) => plan,
             // What it waits for is not there any more, or not as it was: nobody can tell when it may run.
             Err(ClientError::Usage(why)) => return self.never(&chunk, &why, report),
@@ -70,15 +71,22 @@ impl Client {
             !matches!(sending, Sending::Later(_) | Sending::OutOfReach(_) | Sending::Uncertain(_));
         match sending {
             Sending::Accepted(id) => {
-                report.told.push(format!("batch {batch} is job {id} of {}", system.name()));
+                report
+                    .told
+                    .push((Some(chunk.batch), format!("batch {batch} is job {id} of {}", system.name())));
                 self.cancel_late(system, &chunk)?;
             }
-            Sending::Refused(error) => report.told.push(format!("batch {batch}: {error}")),
+            Sending::Refused(error) => {
+                report.told.push((Some(chunk.batch), format!("batch {batch}: {error}")))
+            }
             // The queue was asked a moment ago, and answered: it is about this one alone.
             Sending::OutOfReach(error) => {
-                report.told.push(format!("batch {batch} cannot be sent yet: {}", error.brief()));
+                report.told.push((
+                    Some(chunk.batch),
+                    format!("batch {batch} cannot be sent yet: {}", error.brief()),
+                ));
             }
-            Sending::Uncertain(why) => report.told.push(format!("batch {batch}: {why}")),
+            Sending::Uncertain(why) => report.told.push((Some(chunk.batch), format!("batch {batch}: {why}"))),
             Sending::Later(_) | Sending::Never(_) => {}
         }
         Ok(())
@@ -87,7 +95,7 @@ impl Client {
     fn never(&mut self, chunk: &ChunkRow, why: &str, report: &mut Refreshed) -> Result<(), ClientError> {
         let cause = Cause::DependencyNeverSatisfied;
         self.store()?.mark_refused(chunk.batch, chunk.k, cause, why, Timestamp::now())?;
-        report.told.push(format!("batch {} will not run: {why}", chunk.batch));
+        report.told.push((Some(chunk.batch), format!("batch {} will not run: {why}", chunk.batch)));
         report.changed = true;
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use cluster_core::dialect::{DialectError, RemoteDependency, ScriptRequest};
+use cluster_core::dialect::{DialectError, RemoteDependency, ScriptRequest, SubmitRequest};
 use cluster_core::job_script::{Gate, JobRange, Scheduled, ScriptPlace, moved, ranges_of, render, shard};
 use cluster_core::{
     BatchId, ByteString, Cause, IndexSet, JobSpec, JobState, Resources, SubmissionNumber, Tag, Timestamp,
@@ -19,6 +20,7 @@ use crate::scheduler::depend::{Resolved, Waits, resolve};
 use crate::scheduler::lock::SendLock;
 use crate::scheduler::plan::{Throttle, cut};
 use crate::scheduler::send::{HandedOver, Sending, send};
+use crate::scheduler::theirs;
 use crate::stage::Stage;
 use crate::system::{System, SystemError};
 
@@ -91,10 +93,18 @@ impl Client {
     /// # Errors
     /// A dependency that makes no sense, or a store that cannot be read.
     pub fn plan(&mut self, system: &System, spec: &JobSpec) -> Result<Plan, ClientError> {
-        self.plan_for(system, spec, &IndexSet::range(0, spec.count))
+        self.plan_for(system, spec, &IndexSet::range(0, spec.count), true)
     }
 
-    fn plan_for(&mut self, system: &System, spec: &JobSpec, jobs: &IndexSet) -> Result<Plan, ClientError> {
+    /// The plan for some jobs; `look` at jobs that are not ours and that it waits for, which what was handed over
+    /// already needs no more.
+    pub(crate) fn plan_for(
+        &mut self,
+        system: &System,
+        spec: &JobSpec,
+        jobs: &IndexSet,
+        look: bool,
+    ) -> Result<Plan, ClientError> {
         let dialect = system.dialect();
         within_limits(system, &spec.resources)?;
         let capabilities = dialect.capabilities();
@@ -103,7 +113,16 @@ impl Client {
             Resolved::Ready(Waits::default())
         } else {
             self.ensure_store()?;
-            resolve(self.store()?, system.name(), capabilities, &element, spec)?
+            let resolved = resolve(self.store()?, system.name(), capabilities, &element, spec)?;
+            match resolved {
+                Resolved::Ready(waits) if !look => Resolved::Ready(waits.with(spec.foreign.clone())),
+                Resolved::Ready(waits) => match theirs::look(system, &spec.foreign)? {
+                    Ok(foreign) => Resolved::Ready(waits.with(foreign)),
+                    Err(why) => Resolved::Never(why),
+                },
+                // Those that are not ours are looked at when the others are over.
+                other => other,
+            }
         };
         let most = if jobs.len() <= 1 || !capabilities.arrays {
             1
@@ -129,7 +148,28 @@ impl Client {
         if spec.max_running.is_some() && !capabilities.array_throttle {
             directives.unsaid.push(format!("{} cannot keep --max-running", system.name()));
         }
-        Ok(Plan { submissions, throttle, directives: directives.lines, unsaid: directives.unsaid, resolved })
+        let plan =
+            Plan { submissions, throttle, directives: directives.lines, unsaid: directives.unsaid, resolved };
+        // What cannot be said to the scheduler is refused before anything is recorded.
+        if let Some(first) = plan.submissions.first() {
+            let (log, tag) = (Path::new("job.sched"), Tag::from_bits(0));
+            let request = SubmitRequest {
+                script: Path::new("job.sh"),
+                name: &spec.name,
+                tag: &tag,
+                log,
+                array: (first.len() > 1).then(|| u32::try_from(first.len()).unwrap_or(u32::MAX)),
+                throttle: plan.share(0),
+                dependencies: &plan.dependencies(first),
+                hold: false,
+                resources: &spec.resources,
+                head: &plan.directives,
+            };
+            dialect
+                .submit(&request)
+                .map_err(|why| ClientError::Usage(format!("{} cannot take this: {why}", system.name())))?;
+        }
+        Ok(plan)
     }
 
     /// Hands a batch over to a scheduler. When this returns it is in the store; whether the scheduler has it
@@ -196,7 +236,7 @@ impl Client {
                 "the files of batch {batch} were cleaned: submit it anew"
             )));
         }
-        let plan = self.plan_for(system, spec, jobs)?;
+        let plan = self.plan_for(system, spec, jobs, true)?;
         let _lock = SendLock::wait(&dir, LOCK_PATIENCE).map_err(|e| ClientError::file("lock", &dir, e))?;
         let last = self.store()?.submissions(batch)?.iter().map(|one| one.k).max().unwrap_or(0);
         let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;

@@ -1,21 +1,25 @@
 //! What a snapshot of the queue, and the jobs' own records, say of one submission goes into the store.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use cluster_core::dialect::Row;
 use cluster_core::{ExitStatus, IndexSet, JobId, JobState, Timestamp};
-use cluster_jobsdb::{ChunkRow, JobChange, JobQuery, RunRecord, Unstarted};
+use cluster_jobsdb::{ChunkRow, JobChange, JobQuery, JobRow, RunRecord, Unstarted};
 
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::scheduler::conclude::{Ask, Known, closed_run, conclude};
-use crate::scheduler::fold::{Shown, is_stuck, sort};
+use crate::scheduler::fold::{Shown, is_stuck, may_be_busy, sort};
 use crate::scheduler::follow::Refreshed;
 use crate::scheduler::record::Record;
 use crate::system::System;
 
 /// Records of jobs that the queue shows running are looked at only where they are so few.
 const FEW: usize = 256;
+
+/// A reason that may be no more than a busy queue is told when it has been so for this long.
+const BUSY: Duration = Duration::from_secs(60);
 
 /// What a snapshot says of one submission.
 pub(crate) struct Told<'o, 'r> {
@@ -167,11 +171,21 @@ impl Client {
             let reason = if row.reason.is_empty() { &row.raw_state } else { &row.reason };
             let reason = reason.clone().into_owned();
             let known = self.store()?.job(id)?;
-            if let Some(job) = known.filter(|job| job.reason.as_deref() != Some(&reason)) {
+            let same = |job: &JobRow| {
+                // What is free changes from moment to moment, the kind of reason does not.
+                let kind = |text: &str| text.split('(').next().unwrap_or_default().to_owned();
+                job.reason.as_deref().is_some_and(|known| kind(known) == kind(&reason))
+            };
+            let known_since = known.as_ref().filter(|job| same(job)).map(|job| job.changed);
+            if let Some(job) = known.filter(|job| !same(job)) {
                 let reason = Some(reason.clone());
                 changes.push(JobChange { reason, ..JobChange::new(id, chunk.k, job.run, state, now) });
             }
-            report.stuck.push((id, here.len(), reason));
+            // Said at once where it is certain, else when it has been so for some time.
+            let since = known_since.map_or(Duration::ZERO, |since| now.since(since));
+            if !may_be_busy(row) || since >= BUSY {
+                report.stuck.push((id, here.len(), reason));
+            }
         }
         Ok(())
     }

@@ -118,11 +118,14 @@ impl Ticker {
                 }
             }
         }
-        let stuck = report.stuck.iter().map(|(job, count, reason)| match count {
+        // Of jobs that nobody waits for here others are told.
+        let stuck = report.stuck.iter().filter(|(job, ..)| batches.contains(&job.batch));
+        let stuck = stuck.map(|(job, count, reason)| match count {
             1 => format!("job {job} waits: {reason}"),
             _ => format!("{count} jobs of batch {} wait: {reason}", job.batch),
         });
-        for text in stuck.chain(report.told.iter().cloned()) {
+        let told = report.told.iter().filter(|(batch, _)| batch.is_none_or(|batch| batches.contains(&batch)));
+        for text in stuck.chain(told.map(|(_, text)| text.clone())) {
             if self.told.insert(text.clone()) {
                 say(&text);
             }
