@@ -35,7 +35,7 @@ pub(crate) struct SourceArgs {
     #[arg(long)]
     zip: bool,
     /// Inputs to one job
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     per_job: u32,
     /// Never put the input after a command without a placeholder; the job has CLUSTER_JOB_INDEX to go by
     #[arg(long)]

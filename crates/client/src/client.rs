@@ -9,13 +9,15 @@ use std::time::Duration;
 use cluster_core::dialect::Control;
 use cluster_core::{BatchId, ByteString, IndexSet, JobId, JobSpec, Selector, SubmissionNumber, Tag};
 use cluster_jobsdb::{BatchRow, OpenOptions, SelectContext, Selection, Store, StoreError};
+use cluster_localqueue::capacity::Amount;
 use cluster_localqueue::runner::protocol::{
     Action, RefusalKind, Reply, Report, Request, Resubmit, Submit, Target,
 };
-use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, connect_or_start};
+use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, connect_or_start, too_large};
 
 use crate::error::ClientError;
 use crate::layout::Layout;
+use crate::local::resolved;
 use crate::stage::Stage;
 use crate::system::System;
 use crate::watch::Watch;
@@ -76,6 +78,24 @@ pub struct SubmitOptions {
     pub parent: Option<JobId>,
     /// Facts of the user's.
     pub meta: Vec<(String, String)>,
+}
+
+/// How ended jobs are sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// What they ask for now.
+    pub spec: JobSpec,
+    /// Whether the last script is sent as it lies there.
+    pub keep_script: bool,
+    /// Whether they begin held.
+    pub hold: bool,
+}
+
+impl Again {
+    /// With a script made anew from `spec`, and not held.
+    pub fn of(spec: JobSpec) -> Self {
+        Self { spec, keep_script: false, hold: false }
+    }
 }
 
 /// A job in which we run, and which lends its cores while it waits.
@@ -294,6 +314,22 @@ impl Client {
         }
     }
 
+    /// What keeps the local queue from taking a batch, as far as that is known without it: jobs that are too large
+    /// for `capacity`, or wait for what is not there.
+    ///
+    /// # Errors
+    /// The refusal, or a store that cannot be read.
+    pub fn check(&mut self, spec: &JobSpec, capacity: Amount) -> Result<(), ClientError> {
+        if let Some(refusal) = too_large(spec, capacity) {
+            return Err(ClientError::Refused(refusal));
+        }
+        if spec.dependencies.is_empty() {
+            return Ok(());
+        }
+        self.refuse_waiting_elsewhere(spec)?;
+        resolved(self.store()?, spec).map(drop).map_err(ClientError::Refused)
+    }
+
     /// The runner hears of its own jobs alone: one that waits for a scheduler's would wait for ever.
     fn refuse_waiting_elsewhere(&mut self, spec: &JobSpec) -> Result<(), ClientError> {
         for dependency in &spec.dependencies {
@@ -362,19 +398,21 @@ impl Client {
         }
     }
 
-    /// Sends ended jobs of a batch again, with another spec where one is given.
+    /// Sends ended jobs of a batch again.
     ///
     /// # Errors
-    /// Where some have not ended, or the runner refuses.
+    /// Where some have not ended, they would wait for themselves, or the runner refuses.
     pub fn retry(
         &mut self,
         batch: BatchId,
         jobs: &IndexSet,
-        spec: Option<JobSpec>,
-        keep_script: bool,
+        again: Again,
     ) -> Result<SubmissionNumber, ClientError> {
+        self.refuse_waiting_for_itself(batch, jobs, &again.spec)?;
+        self.refuse_waiting_elsewhere(&again.spec)?;
         let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
-        let what = Box::new(Resubmit { tag, batch, jobs: jobs.clone(), spec, keep_script });
+        let Again { spec, keep_script, hold } = again;
+        let what = Box::new(Resubmit { tag, batch, jobs: jobs.clone(), spec, keep_script, hold });
         match self.ask(&Request::Resubmit { root: self.root(), what })? {
             Reply::Resubmitted(k) => Ok(k),
             _ => Err(odd_answer()),
@@ -444,6 +482,15 @@ impl Client {
     /// Where it is not there.
     pub fn batch(&mut self, batch: BatchId) -> Result<BatchRow, ClientError> {
         Ok(self.store()?.batch(batch)?.ok_or(StoreError::UnknownBatch(batch))?)
+    }
+
+    /// The spec of the newest submission of a batch.
+    ///
+    /// # Errors
+    /// As [`Self::spec`].
+    pub fn last_spec(&mut self, batch: BatchId) -> Result<JobSpec, ClientError> {
+        let last = self.store()?.submissions(batch)?.iter().map(|one| one.k).max().unwrap_or(0);
+        self.spec(batch, last)
     }
 
     /// The spec of a submission: the batch's own, or the changed one of a retry.

@@ -8,7 +8,7 @@ use cluster_core::{IndexSet, JobId, JobState};
 use cluster_jobsdb::{BatchFilter, BatchRow, JobQuery, JobRow, Selection, StoreError};
 use cluster_localqueue::runner::protocol::Action;
 
-use crate::client::Client;
+use crate::client::{Again, Client};
 use crate::error::ClientError;
 use crate::output::{self, Output, Stream};
 use crate::watch::{Waited, Waiting};
@@ -102,7 +102,8 @@ impl Job {
     /// As [`Client::retry`].
     pub fn retry(&self, client: &mut Client) -> Result<(), ClientError> {
         let one = IndexSet::range(self.id().index, self.id().index + 1);
-        client.retry(self.id().batch, &one, None, false).map(drop)
+        let again = Again::of(client.last_spec(self.id().batch)?);
+        client.retry(self.id().batch, &one, again).map(drop)
     }
 
     /// One of its outputs.

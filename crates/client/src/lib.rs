@@ -4,6 +4,7 @@
 
 pub mod arrival;
 pub mod client;
+mod cycle;
 pub mod error;
 pub mod follow;
 pub mod inputs;
@@ -18,7 +19,7 @@ pub mod system;
 pub mod tidy;
 pub mod watch;
 
-pub use client::{Client, Launcher, Lender, Scheduling, Settings, SubmitOptions, Systems};
+pub use client::{Again, Client, Launcher, Lender, Scheduling, Settings, SubmitOptions, Systems};
 pub use error::ClientError;
 pub use job::{Filter, Job};
 pub use layout::Layout;

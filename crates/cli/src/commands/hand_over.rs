@@ -6,7 +6,7 @@ use cluster_client::scheduler::{Plan, Sending, Sent, Throttle};
 use cluster_client::system::{System, SystemError};
 use cluster_client::{ClientError, Stage, SubmitOptions};
 use cluster_core::dialect::{DialectError, RefusalKind, SubmitRequest};
-use cluster_core::{BatchId, JobSpec};
+use cluster_core::{BatchId, JobSpec, Tag};
 
 use crate::choose::Chosen;
 use crate::context::Context;
@@ -82,7 +82,11 @@ pub(crate) fn hand_over(
 ) -> anyhow::Result<Option<Handed>> {
     let Target::System(system) = target else {
         if how.dry_run {
-            talk(&format!("cluster: the local queue would take {} jobs as they are", spec.count));
+            let limit = context.limit();
+            context.client.check(&spec, limit)?;
+            let jobs =
+                if spec.count == 1 { "1 job as it is" } else { &format!("{} jobs as they are", spec.count) };
+            talk(&format!("cluster: the local queue would take {jobs}"));
             return Ok(None);
         }
         let batch = context.client.submit(stage, spec, options)?;
@@ -92,7 +96,7 @@ pub(crate) fn hand_over(
     unsaid(&how.spec.unsaid(system.config().scheduler), how.strict)?;
     unsaid(&plan.unsaid, how.strict)?;
     if how.dry_run {
-        return dry_run(system, &stage, &spec, options.hold, &plan).map(|()| None);
+        return dry_run(system, stage.tag(), &spec, options.hold, &plan).map(|()| None);
     }
     let quiet = context.common.quiet;
     let mut say = |text: &str| {
@@ -196,14 +200,20 @@ pub(crate) fn unsaid(unsaid: &[String], strict: bool) -> anyhow::Result<()> {
 }
 
 /// Prints what would be sent: the command line and the head of the script of each submission.
-fn dry_run(system: &System, stage: &Stage, spec: &JobSpec, hold: bool, plan: &Plan) -> anyhow::Result<()> {
+pub(crate) fn dry_run(
+    system: &System,
+    tag: &Tag,
+    spec: &JobSpec,
+    hold: bool,
+    plan: &Plan,
+) -> anyhow::Result<()> {
     let script = std::path::Path::new("job.sh");
     for (i, jobs) in plan.submissions.iter().enumerate() {
         let array = (jobs.len() > 1).then(|| u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         let request = SubmitRequest {
             script,
             name: &spec.name,
-            tag: stage.tag(),
+            tag,
             log: std::path::Path::new("job.sched"),
             array,
             throttle: plan.share(i),
