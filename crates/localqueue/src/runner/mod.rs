@@ -16,6 +16,7 @@ mod serve;
 mod store;
 mod watch_dirs;
 
+pub use crate::sys::keep_from_children;
 pub use answer::{need_of, too_large};
 pub use connect::{ConnectError, Connection, Launcher, connect, connect_or_start};
 pub use place::{Place, PlaceError};
