@@ -1,6 +1,6 @@
 //! `ls`, `show`, `wait`, `attach`, `logs`, `get`.
 
-use cluster_tests::World;
+use cluster_tests::{World, wait_for};
 
 #[test]
 fn ls_lists_batches() {
@@ -266,4 +266,47 @@ fn roots_are_apart_and_found() {
     assert!(project.join(".cluster/jobs/1").is_dir());
     let path = world.call(["db", "path"]).without("CLUSTER_ROOT").end().good();
     assert_eq!(path.out().trim(), world.path("data/cluster/store.db").to_str().unwrap());
+}
+
+#[test]
+fn lines_are_chosen_while_a_job_is_followed() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let said = world.fifo("said");
+    let text = format!(
+        "seq 5; echo a1 >&2; {}; {}; seq 6 9; echo a2 >&2; echo b >&2",
+        said.say_text("up"),
+        gate.wait_text()
+    );
+    let batch = world.submit(["--sh", &text]);
+    said.hear();
+    let mut logs = world.start(["logs", "-f", "--tail", "2", "--prefix", "--grep", "[^7]", &batch]);
+    assert_eq!(logs.first_bytes(14), b"1.0: 4\n1.0: 5\n");
+    let mut errors = world.start(["logs", "-f", "--stderr", "--grep", "a", &batch]);
+    assert_eq!(errors.first_bytes(3), b"a1\n");
+    gate.let_go(1);
+    logs.end().good().prints("1.0: 6\n1.0: 8\n1.0: 9\n");
+    errors.end().good().prints("a2\n");
+    world.cluster(["logs", "-f", "--export", "x", &batch]).code(2).says(["--export"]);
+}
+
+#[test]
+fn ctrl_c_in_wait_says_how_to_come_back() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let batch = world.submit(["--sh", &gate.wait_text()]);
+    for words in [&["wait", &batch][..], &["wait"]] {
+        let wait = world.start(words);
+        // It watches its signals before it connects to the runner.
+        wait_for("it waits", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", wait.pid())).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap().to_owned();
+            u64::from_str_radix(&caught, 16).unwrap() & 2 != 0
+        });
+        wait.signal(2);
+        let last = words.get(1).unwrap_or(&"last");
+        wait.end().code(130).says([&*format!("cluster wait {last}"), &format!("cluster cancel {last}")]);
+    }
+    gate.let_go(1);
+    world.cluster(["wait", &batch]).good();
 }

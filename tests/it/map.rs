@@ -310,3 +310,17 @@ fn inputs_are_copied_at_submission() {
     world.cluster(["wait", &batch]).good();
     world.cluster(["get", &batch]).good().prints("first\n");
 }
+
+#[test]
+fn jobs_go_on_when_nobody_reads_and_that_is_said() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let text =
+        format!("[ {{}} = 1 ] || {}; [ {{}} = 3 ] && {}; seq 100000", gate.wait_text(), gate.wait_text());
+    let program = cluster_tests::binary().display().to_string();
+    let line = format!("'{program}' map --range 1-3 --sh \"$TEXT\" | head -n 1");
+    let outcome = world.program("sh").args(["-c", &line]).env("TEXT", text).end().good().prints("1\n");
+    outcome.says(["batch 1 goes on", "attach 1", "cancel 1"]);
+    gate.let_go(3);
+    world.cluster(["wait", "1"]).good();
+}

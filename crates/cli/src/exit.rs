@@ -55,7 +55,7 @@ pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
 }
 
 /// The error and its causes, without those that a message before has told already.
-fn told(error: &anyhow::Error) -> String {
+pub(crate) fn told(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {

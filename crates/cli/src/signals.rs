@@ -6,7 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::output::talk;
 
 /// The signals that were sent to us since they are watched.
 pub(crate) struct Signals {
@@ -25,6 +28,22 @@ impl Signals {
             signal_hook::low_level::pipe::register(signal, ring.try_clone()?)?;
         }
         Ok(Self { bell, last })
+    }
+
+    /// Says `text` at the first one and ends this process by it; for what waits, and has nothing to lose.
+    pub(crate) fn end_by(text: String) -> io::Result<()> {
+        let signals = Self::watch()?;
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            loop {
+                let mut bell = [PollFd::new(&signals.bell, PollFlags::IN)];
+                let _ = poll(&mut bell, None);
+                if let Some(signal) = signals.take() {
+                    talk(&text);
+                    std::process::exit(128 + signal);
+                }
+            }
+        })?;
+        Ok(())
     }
 
     /// The last one, if there was one since the last call.

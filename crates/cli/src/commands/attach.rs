@@ -15,9 +15,10 @@ use cluster_localqueue::runner::protocol::Action;
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::commands::run::{OnInterrupt, stream};
+use crate::commands::show::state_text;
+use crate::commands::stream::{AsItIs, OnInterrupt, stream};
 use crate::context::Context;
-use crate::exit::{Exit, usage};
+use crate::exit::{Exit, is_broken_pipe, usage};
 use crate::output::{is_terminal, talk};
 use crate::signals::Signals;
 
@@ -80,22 +81,65 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
 fn attach_one(context: &mut Context, job: JobId, signals: &Signals) -> anyhow::Result<Exit> {
     let lender = context.enclosing();
     let patience = context.config.file_wait;
-    let Some(row) = stream(&mut context.client, job, signals, lender.as_ref(), OnInterrupt::Leave, patience)?
-    else {
-        come_back(job.batch);
-        return Ok(Exit::INTERRUPTED);
-    };
-    Ok(if row.state == JobState::Succeeded { Exit::GOOD } else { Exit::JOB_FAILED })
+    let leave = OnInterrupt::Leave;
+    let client = &mut context.client;
+    match stream(client, job, signals, lender.as_ref(), leave, patience, &mut AsItIs) {
+        Ok(Some(row)) if row.state == JobState::Succeeded => Ok(Exit::GOOD),
+        Ok(Some(row)) => {
+            let reason = row.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            talk(&format!("cluster: job {} {}{reason}", row.id, state_text(&row)));
+            Ok(Exit::JOB_FAILED)
+        }
+        Ok(None) => {
+            come_back(job.batch);
+            Ok(Exit::INTERRUPTED)
+        }
+        Err(error) if is_broken_pipe(&error) => {
+            if !context.client.job(job)?.row.state.is_end() {
+                come_back(job.batch);
+            }
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-fn come_back(batch: BatchId) {
+/// Says how to come back to jobs that go on without us.
+pub(crate) fn come_back(batch: BatchId) {
     talk(&format!(
         "\ncluster: batch {batch} goes on; come back by `cluster attach {batch}`, end it by `cluster cancel {batch}`"
     ));
 }
 
-/// Prints outputs until the batch is over.
+/// Prints outputs until the batch is over. Where nobody reads them any more the jobs go on, and that is said.
 pub(crate) fn follow(
+    context: &mut Context,
+    batch: BatchId,
+    printing: Printing,
+    signals: &Signals,
+) -> anyhow::Result<Exit> {
+    let result = print_until_over(context, batch, printing, signals);
+    if let Err(error) = &result
+        && is_broken_pipe(error)
+        && !context.client.batch(batch)?.is_finished()
+    {
+        leave(context, batch)?;
+    }
+    result
+}
+
+/// Leaves jobs that have not ended; those that run inside this process end.
+fn leave(context: &mut Context, batch: BatchId) -> anyhow::Result<()> {
+    if !context.is_foreground() {
+        come_back(batch);
+        return Ok(());
+    }
+    talk(&format!("\ncluster: the jobs of batch {batch} end with this process"));
+    context.client.act(Action::Cancel(15), &[Selection { batch, jobs: None }])?;
+    Ok(context.client.wait_all(&[batch])?)
+}
+
+fn print_until_over(
     context: &mut Context,
     batch: BatchId,
     printing: Printing,
@@ -134,14 +178,7 @@ pub(crate) fn follow(
             if let Some(bar) = &bar {
                 bar.finish_and_clear();
             }
-            if context.is_foreground() {
-                talk(&format!("\ncluster: the jobs of batch {batch} end with this process"));
-                let all = [Selection { batch, jobs: None }];
-                context.client.act(Action::Cancel(15), &all)?;
-                context.client.wait_all(&[batch])?;
-            } else {
-                come_back(batch);
-            }
+            leave(context, batch)?;
             return Ok(Exit::INTERRUPTED);
         }
         match &mut watch {
