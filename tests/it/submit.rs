@@ -191,3 +191,31 @@ fn a_dry_run_here_looks_at_what_would_be_refused() {
     world.cluster(["submit", "--", "true"]).good();
     world.cluster(["submit", "--dry-run", "--after", "99999", "--", "true"]).code(2).says(["99999"]);
 }
+
+#[test]
+fn an_id_that_cannot_be_written_is_said() {
+    let world = World::new();
+    let line = format!("'{}' submit -- true > /dev/full", cluster_tests::binary().display());
+    let outcome = world.program("sh").args(["-c", &line]).end().code(5);
+    outcome.says(["batch 1 was submitted", "cannot write to stdout"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named() {
+    let world = World::new();
+    world.cluster(["run", "--quiet", "--", "true"]).good();
+    let program = cluster_tests::binary().display().to_string();
+    for words in ["submit -- true", "run -- true", "map --detach -- true ::: a", "submit --stdin -- cat"] {
+        // No file may grow: what a full disk is to a write.
+        let line = format!("trap '' XFSZ; ulimit -f 0; echo x | '{program}' {words}");
+        let outcome = world.program("sh").args(["-c", &line]).end();
+        assert_ne!(outcome.code, 0);
+        outcome.says(["jobs/new.c", "File too large"]);
+    }
+}
+
+#[test]
+fn a_script_and_its_input_cannot_both_be_standard_input() {
+    let world = World::new();
+    world.call(["submit", "--stdin", "-"]).stdin("cat").end().code(2).says(["--stdin"]);
+}

@@ -3,9 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use cluster_client::Stage;
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -32,14 +34,21 @@ impl Signals {
 
     /// Says `text` at the first one and ends this process by it; for what waits, and has nothing to lose.
     pub(crate) fn end_by(text: String) -> io::Result<()> {
+        Self::each(move |signal| {
+            talk(&text);
+            std::process::exit(128 + signal);
+        })
+    }
+
+    /// Does this at each one, in a thread of its own.
+    fn each(mut action: impl FnMut(i32) + Send + 'static) -> io::Result<()> {
         let signals = Self::watch()?;
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             loop {
                 let mut bell = [PollFd::new(&signals.bell, PollFlags::IN)];
                 let _ = poll(&mut bell, None);
                 if let Some(signal) = signals.take() {
-                    talk(&text);
-                    std::process::exit(128 + signal);
+                    action(signal);
                 }
             }
         })?;
@@ -51,6 +60,35 @@ impl Signals {
         let mut buffer = [0; 64];
         while matches!(io::Read::read(&mut &self.bell, &mut buffer), Ok(1..)) {}
         Some(self.last.swap(0, Ordering::SeqCst) as i32).filter(|&signal| signal != 0)
+    }
+}
+
+/// While something is read into a stage: a signal ends us, and what was read goes.
+pub(crate) struct Reading(Arc<Mutex<Option<PathBuf>>>);
+
+impl Reading {
+    /// From now on, until it is dropped. Afterwards signals end us as ever where nobody else watches them: `alone`.
+    pub(crate) fn into(stage: &Stage, alone: bool) -> io::Result<Self> {
+        let dir = Arc::new(Mutex::new(Some(stage.dir().to_owned())));
+        let read = Arc::clone(&dir);
+        Signals::each(move |signal| {
+            // Whoever waits for the lock to go on waits until we have ended.
+            let mut dir = read.lock().unwrap_or_else(PoisonError::into_inner);
+            let staged = dir.take();
+            if let Some(staged) = &staged {
+                let _ = std::fs::remove_dir_all(staged);
+            }
+            if alone || staged.is_some() {
+                std::process::exit(128 + signal);
+            }
+        })?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

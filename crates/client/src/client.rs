@@ -274,7 +274,7 @@ impl Client {
     /// # Errors
     /// Where the root cannot be written.
     pub fn stage(&self) -> Result<Stage, ClientError> {
-        Stage::create(&self.layout).map_err(|e| ClientError::file("write to", self.layout.root(), e))
+        Stage::create(&self.layout)
     }
 
     fn root(&self) -> ByteString {

@@ -184,6 +184,40 @@ fn column<S: AsRef<str>>(name: &str, columns: &[S]) -> Option<usize> {
         .or_else(|| numbered().map(|n| n as usize - 1))
 }
 
+/// What looks like a placeholder in a word, or in a shell's text, and is none: a number beyond the columns, or, where
+/// columns have names, a word that is none of them. What else stands in braces is the program's own (`{ print $1 }`),
+/// and so are `${name}` and what repeats in a regular expression (`[0-9]{3}`).
+///
+/// ```
+/// use cluster_core::template::unknown_placeholder;
+/// assert_eq!(unknown_placeholder(b"{nme}: {1}", &["name"]), Some("{nme}".to_owned()));
+/// assert_eq!(unknown_placeholder(b"{1} {3.}", &["", ""]), Some("{3.}".to_owned()));
+/// assert_eq!(unknown_placeholder(b"{print $1} {nme}", &[""]), None);
+/// ```
+pub fn unknown_placeholder<S: AsRef<str>>(text: &[u8], columns: &[S]) -> Option<String> {
+    let named = columns.iter().any(|column| !column.as_ref().is_empty());
+    let is_word = |name: &str| {
+        !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c))
+    };
+    let opens = text.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(at, _)| at);
+    for at in opens {
+        let Some(close) = text[at..].iter().position(|&byte| byte == b'}') else { break };
+        let Ok(inside) = std::str::from_utf8(&text[at + 1..at + close]) else { continue };
+        let before = &text[..at];
+        if before.ends_with(b"$") || placeholder(inside.as_bytes(), columns).is_some() {
+            continue;
+        }
+        let name = inside.strip_suffix('.').unwrap_or(inside).trim_end_matches('/');
+        let repeats = matches!(before, [.., b']' | b')' | b'.' | b'*'] | [.., b'\\', _]);
+        let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) && !repeats;
+        if is_number || (named && !name.is_empty() && is_word(name)) {
+            return Some(format!("{{{inside}}}"));
+        }
+    }
+    None
+}
+
 /// A command text for `sh -c` with placeholders, made safe: each becomes a positional parameter, which
 /// the shell expands quoted, so that no input is ever read as shell text.
 ///
@@ -227,10 +261,14 @@ pub fn shell_text<S: AsRef<str>>(
             parameters.push(word.clone());
             parameters.len() - 1
         });
+        let alone = |byte: Option<&u8>| byte.is_none_or(|byte| b" \t\n;&|()`<>".contains(byte));
         let reference = match (context.top(), many) {
             (Some(b'A'), _) => return Err(ShellTextError::Arithmetic(word)),
             (_, true) if parameters.len() > 1 => return Err(ShellTextError::SeveralKinds),
             (Some(b'"' | b'\''), true) => return Err(ShellTextError::Quoted(word)),
+            (_, true) if !(alone(out.last()) && alone(rest.first())) => {
+                return Err(ShellTextError::Joined(word));
+            }
             (_, true) => "\"$@\"".to_owned(),
             (Some(b'"'), false) => format!("${{{}}}", number + 1),
             (Some(b'\''), false) => format!("'\"${{{}}}\"'", number + 1),
@@ -253,6 +291,12 @@ pub enum ShellTextError {
     /// Several words cannot be in one pair of quotes.
     #[error("with several inputs to a job {0} cannot stand in quotes")]
     Quoted(String),
+    /// The other text would be joined to the first or the last of them alone.
+    #[error(
+        "with several inputs to a job {0} must be a word of its own in the text of --sh: loop over them (for x in {0}; \
+         do …; done)"
+    )]
+    Joined(String),
 }
 
 /// Where in a shell text we are: `"` and `'` quotes, `(` command substitutions and groups, `` ` `` the old
@@ -355,6 +399,34 @@ mod tests {
     }
 
     #[test]
+    fn what_only_looks_like_a_placeholder_is_told() {
+        let unknown = |text: &str, columns: &[&str]| unknown_placeholder(text.as_bytes(), columns);
+        for text in ["{0}", "x{3}", "{2/.}", "{99999999999999999999}"] {
+            assert!(unknown(text, &[""]).is_some(), "{text}");
+        }
+        for text in [
+            "{}",
+            "{1.}",
+            "{#}",
+            "{nme}",
+            "{ print }",
+            "{print $1}",
+            "${3}",
+            "[0-9]{3}",
+            ".{2}",
+            "{1..3}",
+            "{",
+        ] {
+            assert_eq!(unknown(text, &[""]), None, "{text}");
+        }
+        assert_eq!(unknown("{{nme}", &["name"]).as_deref(), Some("{nme}"));
+        assert_eq!(unknown("{nme/.}", &["name"]).as_deref(), Some("{nme/.}"));
+        for text in ["{name}", "{name.}", "{1}", "{ print }", "${nme}", r#"{"a":1}"#, "{a,b}", "{}"] {
+            assert_eq!(unknown(text, &["name"]), None, "{text}");
+        }
+    }
+
+    #[test]
     fn shell_text_keeps_what_is_the_shells() {
         let (text, parameters) = shell_text(br#"echo ${x} "{}" \{} {nope}"#, &["x"], false).unwrap();
         assert_eq!(String::from_utf8(text).unwrap(), r#"echo ${x} "${1}" \{} {nope}"#);
@@ -375,6 +447,10 @@ mod tests {
             assert_eq!(String::from_utf8(text).unwrap(), expected);
         }
         assert_eq!(shell_text(b"cat {}", &[""], true).unwrap().0, br#"cat "$@""#);
+        assert_eq!(shell_text(b"(cat {}|wc)", &[""], true).unwrap().0, br#"(cat "$@"|wc)"#);
+        for text in [&b"echo {}x"[..], b"echo x{}", b"echo {}{}"] {
+            assert_eq!(shell_text(text, &[""], true), Err(ShellTextError::Joined("{}".to_owned())));
+        }
     }
 
     proptest! {
