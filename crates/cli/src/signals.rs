@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cluster_client::Stage;
+use cluster_client::{ClientError, Stage};
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -64,31 +64,46 @@ impl Signals {
 }
 
 /// While something is read into a stage: a signal ends us, and what was read goes.
-pub(crate) struct Reading(Arc<Mutex<Option<PathBuf>>>);
+pub(crate) struct Reading(Arc<Mutex<Staged>>);
+
+struct Staged {
+    reading: bool,
+    dir: Option<PathBuf>,
+}
 
 impl Reading {
     /// From now on, until it is dropped. Afterwards signals end us as ever where nobody else watches them: `alone`.
-    pub(crate) fn into(stage: &Stage, alone: bool) -> io::Result<Self> {
-        let dir = Arc::new(Mutex::new(Some(stage.dir().to_owned())));
-        let read = Arc::clone(&dir);
+    pub(crate) fn start(alone: bool) -> io::Result<Self> {
+        let staged = Arc::new(Mutex::new(Staged { reading: true, dir: None }));
+        let seen = Arc::clone(&staged);
         Signals::each(move |signal| {
             // Whoever waits for the lock to go on waits until we have ended.
-            let mut dir = read.lock().unwrap_or_else(PoisonError::into_inner);
-            let staged = dir.take();
-            if let Some(staged) = &staged {
-                let _ = std::fs::remove_dir_all(staged);
+            let staged = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(dir) = &staged.dir {
+                let _ = std::fs::remove_dir_all(dir);
             }
-            if alone || staged.is_some() {
+            if alone || staged.reading {
                 std::process::exit(128 + signal);
             }
         })?;
-        Ok(Self(dir))
+        Ok(Self(staged))
+    }
+
+    /// Makes the stage. A signal that comes meanwhile finds it.
+    pub(crate) fn stage(
+        &self,
+        make: impl FnOnce() -> Result<Stage, ClientError>,
+    ) -> Result<Stage, ClientError> {
+        let mut staged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = make()?;
+        staged.dir = Some(stage.dir().to_owned());
+        Ok(stage)
     }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Staged { reading: false, dir: None };
     }
 }
 

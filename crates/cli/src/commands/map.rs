@@ -68,9 +68,9 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         context.go_foreground(Box::new(Processes))?;
     }
     let target = spec.target(&mut context)?;
-    let mut stage = context.client.stage()?;
     let signals = if detach { None } else { Some(Signals::watch()?) };
-    let reading = Reading::into(&stage, detach)?;
+    let reading = Reading::start(detach)?;
+    let mut stage = reading.stage(|| context.client.stage())?;
     let mut plan = sources.plan(&mut stage, &words, &context.cwd)?;
     drop(reading);
     let columns = InputReader::columns(&plan);

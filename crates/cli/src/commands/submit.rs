@@ -68,16 +68,17 @@ pub(crate) fn one(
 ) -> anyhow::Result<Option<Handed>> {
     let target = spec.target(context)?;
     first_time(context);
-    let stage = context.client.stage()?;
-    let reading = match stdin || what.reads_stdin() {
-        true => Some(Reading::into(&stage, !followed)?),
-        false => None,
-    };
     if stdin && what.reads_stdin() {
         return Err(usage(
             "--stdin: the script is read from standard input already (-), and nothing is left of it",
         ));
     }
+    let reading = match stdin || what.reads_stdin() {
+        true => Some(Reading::start(!followed)?),
+        false => None,
+    };
+    let make = || context.client.stage();
+    let stage = reading.as_ref().map_or_else(make, |reading| reading.stage(make))?;
     let what = what.resolve(context, &stage, spec.is_strict())?;
     let mut job = spec.spec(context, &target, &stage, what.command, &what.first, false)?;
     if stdin {
