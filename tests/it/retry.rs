@@ -1,6 +1,6 @@
 //! `cluster retry`: what is sent again, and that every run is kept.
 
-use cluster_tests::World;
+use cluster_tests::{Site, World};
 
 #[test]
 fn retry_sends_failed_jobs_alone() {
@@ -97,7 +97,8 @@ fn retry_renders_anew_or_keeps_the_script_as_it_lies_there() {
 fn a_retry_of_what_others_failed_by_lets_them_be_retried() {
     let world = World::new();
     let first = world.submit(["--sh", "[ -e fixed ]"]);
-    let second = world.submit(["--after", &first, "--", "true"]);
+    world.cluster(["wait", &first]).code(1);
+    let second = world.cluster(["submit", "--after", &first, "--", "true"]).code(1).out().trim().to_owned();
     world.cluster(["wait", &second]).code(1);
     world.file("fixed", "");
     world.cluster(["retry", &first]).good();
@@ -204,4 +205,21 @@ fn a_script_that_is_gone_is_named_and_nothing_is_sent() {
     assert_eq!(world.state(&batch), "failed exit 1");
     world.cluster(["retry", &batch]).good();
     world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn a_retry_on_a_scheduler_does_what_its_options_say() {
+    let site = Site::new();
+    let batch = site.submit(["--sh", "[ $CLUSTER_RUN = 2 ]"]);
+    site.cluster(["wait", &batch]).code(1);
+    let dry = site.cluster(["retry", "--dry-run", "--time", "2h", &batch]).good().out();
+    assert!(dry.contains("# jobs 0") && dry.contains("02:00:00"), "{dry}");
+    site.cluster(["retry", "--name", "x", &batch]).code(2).says(["--name cannot be changed"]);
+    site.cluster(["retry", "--system", "local", &batch]).code(2).says(["a retry stays there"]);
+    assert_eq!(site.job(&batch)["run"], 1);
+    site.cluster(["retry", "--hold", "--priority", "5", &batch]).good();
+    let job = site.job(&batch);
+    assert_eq!((&job["state"], &job["priority"], &job["run"]), (&"held".into(), &5.into(), &2.into()));
+    site.cluster(["release", &batch]).good();
+    site.cluster(["wait", &batch]).good();
 }

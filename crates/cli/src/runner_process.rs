@@ -186,7 +186,7 @@ impl Foreground {
             Err(error) => return Err(error.into()),
         };
         start.place.ensure()?;
-        let place = Place::new(Some(start.place.dir().join(format!("foreground-{}", std::process::id()))));
+        let place = start.place.of_process(std::process::id());
         let settings = Settings {
             place: place.clone(),
             limit,

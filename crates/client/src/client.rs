@@ -6,18 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_core::dialect::Control;
 use cluster_core::{BatchId, ByteString, IndexSet, JobId, JobSpec, Selector, SubmissionNumber, Tag};
 use cluster_jobsdb::{BatchRow, OpenOptions, SelectContext, Selection, Store, StoreError};
-use cluster_localqueue::capacity::Amount;
-use cluster_localqueue::runner::protocol::{
-    Action, RefusalKind, Reply, Report, Request, Resubmit, Submit, Target,
-};
-use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, connect_or_start, too_large};
+use cluster_localqueue::runner::protocol::{RefusalKind, Reply, Report, Request, Resubmit, Submit};
+use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, connect_or_start};
 
 use crate::error::ClientError;
 use crate::layout::Layout;
-use crate::local::resolved;
 use crate::stage::Stage;
 use crate::system::System;
 use crate::watch::Watch;
@@ -277,7 +272,7 @@ impl Client {
         Stage::create(&self.layout)
     }
 
-    fn root(&self) -> ByteString {
+    pub(crate) fn root(&self) -> ByteString {
         ByteString::from(self.layout.root().to_owned())
     }
 
@@ -311,90 +306,6 @@ impl Client {
             }
             Some(Err(refusal)) => Err(ClientError::Refused(refusal)),
             None => Err(odd_answer()),
-        }
-    }
-
-    /// What keeps the local queue from taking a batch, as far as that is known without it: jobs that are too large
-    /// for `capacity`, or wait for what is not there.
-    ///
-    /// # Errors
-    /// The refusal, or a store that cannot be read.
-    pub fn check(&mut self, spec: &JobSpec, capacity: Amount) -> Result<(), ClientError> {
-        if let Some(refusal) = too_large(spec, capacity) {
-            return Err(ClientError::Refused(refusal));
-        }
-        if spec.dependencies.is_empty() {
-            return Ok(());
-        }
-        self.refuse_waiting_elsewhere(spec)?;
-        resolved(self.store()?, spec).map(drop).map_err(ClientError::Refused)
-    }
-
-    /// The runner hears of its own jobs alone: one that waits for a scheduler's would wait for ever.
-    fn refuse_waiting_elsewhere(&mut self, spec: &JobSpec) -> Result<(), ClientError> {
-        for dependency in &spec.dependencies {
-            let Some(batch) = self.store()?.batch(dependency.batch)? else { continue };
-            if batch.scheduler != LOCAL && !batch.is_finished() {
-                return Err(ClientError::Usage(format!(
-                    "{dependency}: batch {0} is on {1} and has not ended, and jobs of the local queue can only wait for \
-                     each other: submit with --system {1}, or after `cluster wait {0}`",
-                    batch.id, batch.system
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Holds, releases, cancels or prioritises jobs. How many it changed; the runner of another host ends its
-    /// jobs when it sees that it was asked to.
-    ///
-    /// # Errors
-    /// Where the runner cannot be reached or the store fails.
-    pub fn act(&mut self, action: Action, selected: &[Selection]) -> Result<u64, ClientError> {
-        let mut local = Vec::new();
-        let mut elsewhere: Vec<(String, Vec<Selection>)> = Vec::new();
-        for selection in selected {
-            let batch = self.batch(selection.batch)?;
-            if batch.scheduler == LOCAL {
-                local.push(selection.clone());
-                continue;
-            }
-            match elsewhere.iter_mut().find(|(system, _)| *system == batch.system) {
-                Some((_, selections)) => selections.push(selection.clone()),
-                None => elsewhere.push((batch.system, vec![selection.clone()])),
-            }
-        }
-        let mut count = 0;
-        for (name, selections) in elsewhere {
-            let control = match action {
-                Action::Cancel(_) => Control::Cancel,
-                Action::Hold => Control::Hold,
-                Action::Release => Control::Release,
-                _ => {
-                    return Err(ClientError::Usage(format!(
-                        "{name} orders its jobs itself: only jobs of the local queue can be given another priority"
-                    )));
-                }
-            };
-            let system = self.system(&name)?;
-            count += self.control(&system, control, &selections)?;
-        }
-        if !local.is_empty() {
-            count += self.act_locally(action, &local)?;
-        }
-        Ok(count)
-    }
-
-    fn act_locally(&mut self, action: Action, selected: &[Selection]) -> Result<u64, ClientError> {
-        let (here, asked) = crate::local::elsewhere::ask(self.store()?, &action, selected)?;
-        if here.is_empty() {
-            return Ok(asked);
-        }
-        let targets: Vec<Target> =
-            here.into_iter().map(|selection| (selection.batch, selection.jobs)).collect();
-        match self.ask(&Request::Act { root: self.root(), action, targets })? {
-            Reply::Acted(count) => Ok(count + asked),
-            _ => Err(odd_answer()),
         }
     }
 
@@ -512,7 +423,7 @@ fn is_ending<T>(result: &Result<T, cluster_localqueue::runner::protocol::Refusal
     result.as_ref().is_err_and(|refusal| refusal.kind == RefusalKind::Ending)
 }
 
-fn odd_answer() -> ClientError {
+pub(crate) fn odd_answer() -> ClientError {
     ConnectError::Io(io::Error::new(io::ErrorKind::InvalidData, "an answer to another question")).into()
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use cluster_core::bytestring::printable;
 use cluster_core::{IndexSet, JobId, JobState};
 use cluster_jobsdb::{BatchFilter, BatchRow, JobQuery, JobRow, Selection, StoreError};
 use cluster_localqueue::runner::protocol::Action;
@@ -118,7 +119,7 @@ impl Job {
 /// One line: id, name, state and cause, system, remote id, run time.
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.row.id, self.name, self.row.state)?;
+        write!(f, "{} {} {}", self.row.id, printable(&self.name), self.row.state)?;
         if let Some(cause) = self.row.cause.filter(|_| self.row.state != JobState::Succeeded) {
             write!(f, " ({cause})")?;
         }

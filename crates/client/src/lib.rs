@@ -2,7 +2,9 @@
 //!
 //! Deaf to the terminal, `$HOME` and the environment: whoever calls says who and where.
 
+mod act;
 pub mod arrival;
+mod check;
 pub mod client;
 mod cycle;
 pub mod error;

@@ -89,8 +89,13 @@ pub(crate) fn hand_over(
             talk(&format!("cluster: the local queue would take {jobs}"));
             return Ok(None);
         }
+        let never = match context.root.join("store.db").exists() {
+            true => context.client.why_never(&spec)?,
+            false => None,
+        };
         let batch = context.client.submit(stage, spec, options)?;
-        return Ok(Some(Handed { batch, trouble: None, over: false }));
+        let over = never.is_some();
+        return Ok(Some(Handed { batch, trouble: never.map(|why| cannot_run(batch, &why)), over }));
     };
     let plan = context.client.plan(system, &spec)?;
     unsaid(&how.spec.unsaid(system.config().scheduler), how.strict)?;
@@ -112,6 +117,10 @@ pub(crate) fn hand_over(
     }
     let sent = context.client.submit_to(system, stage, &spec, options, &plan, &mut say)?;
     Ok(Some(handed(system, sent, spec.resources.partition.as_deref(), quiet)))
+}
+
+fn cannot_run(batch: BatchId, why: &str) -> (Exit, String) {
+    (Exit::JOB_FAILED, format!("batch {batch} cannot run: dependency_never_satisfied ({why})"))
 }
 
 /// Says what came of each submission; `partition` is the one that was asked for.
@@ -167,10 +176,8 @@ pub(crate) fn handed(system: &System, sent: Sent, partition: Option<&str>, quiet
                 }
             }
             Sending::Never(why) => {
-                worse(
-                    Exit::JOB_FAILED,
-                    format!("batch {batch} cannot run: dependency_never_satisfied ({why})"),
-                );
+                let (exit, text) = cannot_run(batch, &why);
+                worse(exit, text);
             }
         }
     }

@@ -22,6 +22,7 @@ mod submit;
 mod take;
 mod tick;
 
+pub(crate) use depend::never;
 pub use follow::{Refresh, Refreshed};
 pub use plan::Throttle;
 pub use send::Sending;
