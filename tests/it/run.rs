@@ -340,3 +340,10 @@ fn a_job_whose_output_nobody_reads_is_cancelled() {
     world.cluster(["wait", "1"]).code(1);
     assert_eq!(world.state("1"), "failed cancelled");
 }
+
+#[test]
+fn a_program_in_the_place_of_a_script_is_no_script() {
+    let world = World::new();
+    std::fs::copy("/bin/true", world.work().join("prog")).unwrap();
+    world.cluster(["run", "./prog"]).code(2).says(["prog is no script", "--"]);
+}

@@ -1,6 +1,7 @@
 //! `cluster attach`, and what `map` does while it waits: the outputs of a batch as they become available.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -12,14 +13,14 @@ use cluster_client::{Client, Watch};
 use cluster_core::{BatchId, IndexSet, JobId, JobIndex, JobState, Selector};
 use cluster_jobsdb::{BatchRow, JobQuery, JobRow, Selection};
 use cluster_localqueue::runner::protocol::Action;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::commands::show::state_text;
 use crate::commands::stream::{AsItIs, OnInterrupt, stream};
 use crate::context::Context;
 use crate::exit::{Exit, is_broken_pipe, usage};
-use crate::output::{is_terminal, talk};
+use crate::output::{is_terminal, span, talk};
 use crate::signals::Signals;
 
 /// The options of `attach`.
@@ -42,7 +43,7 @@ pub(crate) enum Printing {
 }
 
 pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
-    let selected = context.select(std::slice::from_ref(&args.selector))?;
+    let selected = context.select_some(std::slice::from_ref(&args.selector))?;
     let signals = Signals::watch()?;
     let mut exit = Exit::GOOD;
     for selection in selected {
@@ -294,15 +295,39 @@ fn bar(context: &mut Context, batch: BatchId) -> anyhow::Result<Option<ProgressB
         return Ok(None);
     }
     let bar = ProgressBar::new(u64::from(context.client.batch(batch)?.count));
-    let style = "{bar:30} {pos}/{len} {msg} {per_sec} {eta} left";
-    bar.set_style(ProgressStyle::with_template(style)?);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {rate} {rest} left")?
+        .with_key("rate", |state: &ProgressState, to: &mut dyn fmt::Write| {
+            let _ = to.write_str(&rate(state.pos(), state.per_sec()));
+        })
+        .with_key("rest", |state: &ProgressState, to: &mut dyn fmt::Write| {
+            let _ = to.write_str(&rest(state.pos(), state.eta()));
+        });
+    bar.set_style(style);
     bar.enable_steady_tick(Duration::from_millis(500));
     Ok(Some(bar))
+}
+
+/// Jobs a second; nothing is known of it before one has ended.
+fn rate(ended: u64, rate: f64) -> String {
+    match rate {
+        _ if ended == 0 => "-/s".to_owned(),
+        10.0.. => format!("{rate:.0}/s"),
+        1.0..10.0 => format!("{rate:.1}/s"),
+        _ => format!("{rate:.2}/s"),
+    }
+}
+
+/// How long it goes on.
+fn rest(ended: u64, eta: Duration) -> String {
+    if ended == 0 { "-".to_owned() } else { span(Duration::from_secs(eta.as_secs())) }
 }
 
 fn message(row: &BatchRow) -> String {
     let of = |state| row.count_of(state);
     let mut parts = vec![format!("{} running", of(JobState::Running))];
+    if of(JobState::Held) > 0 {
+        parts.push(format!("{} held", of(JobState::Held)));
+    }
     if of(JobState::Failed) > 0 {
         parts.push(format!("{} failed", of(JobState::Failed)));
     }
@@ -332,4 +357,17 @@ fn summary(context: &mut Context, row: &BatchRow) -> Exit {
         row.id
     ));
     Exit::JOB_FAILED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_says_nothing_that_it_does_not_know() {
+        assert_eq!((rate(0, 0.0), rest(0, Duration::ZERO)), ("-/s".to_owned(), "-".to_owned()));
+        let rates = [0.4567, 3.21, 456.7].map(|value| rate(1, value));
+        assert_eq!(rates, ["0.46/s", "3.2/s", "457/s"]);
+        assert_eq!(rest(1, Duration::from_millis(65_300)), "1:05");
+    }
 }

@@ -53,7 +53,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         None => None,
     };
     let mut jobs: Vec<JobId> = Vec::new();
-    for selection in context.select(&args.selectors)? {
+    for selection in context.select_some(&args.selectors)? {
         let query = JobQuery { jobs: selection.jobs, limit: u32::MAX, ..JobQuery::default() };
         let rows = context.client.store()?.jobs(selection.batch, &query)?;
         // Of a whole batch, those that have not started have nothing to say.
@@ -76,7 +76,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         Some(file) => Box::new(BufWriter::new(file.file()?)),
         None => Box::new(BufWriter::new(io::stdout().lock())),
     };
-    let (mut cleaned, asked) = (Cleaned::default(), jobs.len() as u64);
+    let (mut cleaned, mut no_run, asked) = (Cleaned::default(), 0, jobs.len() as u64);
     for id in jobs {
         let from = match open(&mut context, id, args.run, which)? {
             Found::Output(from) => from,
@@ -86,6 +86,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             }
             Found::NoRun => {
                 talk(&format!("cluster: job {id} had no run {}", args.run.unwrap_or(1)));
+                no_run += 1;
                 continue;
             }
         };
@@ -97,7 +98,12 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         file.finish()?;
     }
     cleaned.tell();
-    Ok(if asked > 0 && cleaned.count() == asked { Exit::JOB_FAILED } else { Exit::GOOD })
+    Ok(match asked {
+        0 => Exit::GOOD,
+        _ if no_run == asked => Exit::USAGE,
+        _ if cleaned.count() == asked => Exit::JOB_FAILED,
+        _ => Exit::GOOD,
+    })
 }
 
 /// What there is of a run.

@@ -128,10 +128,7 @@ fn ours(
     selectors: &[Selector],
     deadline: Option<Instant>,
 ) -> anyhow::Result<Exit> {
-    let selected = context.select(selectors)?;
-    if selected.is_empty() {
-        return Err(usage("there is nothing to wait for: no job is selected"));
-    }
+    let selected = context.select_some(selectors)?;
     let until = if args.any { Until::Any } else { Until::All };
     let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let lender = context.enclosing();
@@ -151,7 +148,14 @@ fn ours(
     match &waited {
         Waited::TimedOut => {
             if !context.common.quiet {
-                talk(&format!("cluster: {} of {all} jobs have not ended", all - ended));
+                let left = all - ended;
+                talk(&match all {
+                    1 => "cluster: the job has not ended".to_owned(),
+                    _ => format!(
+                        "cluster: {left} of {all} jobs {} not ended",
+                        if left == 1 { "has" } else { "have" }
+                    ),
+                });
             }
             return Ok(Exit::TIMED_OUT);
         }
