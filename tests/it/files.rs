@@ -99,3 +99,14 @@ fn another_user_neither_talks_to_the_runner_nor_reads_jobs() {
     gate.let_go(1);
     world.cluster(["wait", "1"]).good();
 }
+
+#[test]
+fn what_cannot_be_written_is_named_as_the_user_named_it() {
+    let world = World::new();
+    world.cluster(["run", "--quiet", "--", "echo", "x"]).good();
+    fs::create_dir(world.work().join("dir")).unwrap();
+    for words in [&["get", "1", "--to"][..], &["logs", "1", "--export"], &["db", "export", "--to"]] {
+        world.call(words).arg("none/out").end().code(5).says(["cannot write", "none/out: "]);
+        world.call(words).args(["dir", "--force"]).end().code(2).says(["dir is a directory"]);
+    }
+}

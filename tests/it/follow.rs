@@ -1,6 +1,6 @@
 //! `ls`, `show`, `wait`, `attach`, `logs`, `get`.
 
-use cluster_tests::World;
+use cluster_tests::{World, wait_for};
 
 #[test]
 fn ls_lists_batches() {
@@ -175,7 +175,7 @@ fn get_gives_outputs_in_input_order() {
     let text = format!("[ {{}} != 1 ] || {}; echo {{}}; [ {{}} != 3 ]", gate.wait_text());
     let batch = world.map(["--range", "1-4", "--sh", &text]);
     world.cluster(["wait", &format!("{batch}.1-3")]).code(1);
-    world.cluster(["get", &batch]).code(1).prints("2\n3\n4\n").says(["1 jobs have not ended"]);
+    world.cluster(["get", &batch]).code(1).prints("2\n3\n4\n").says(["1 job has not ended"]);
     gate.let_go(1);
     world.cluster(["wait", &batch]).code(1);
     world.cluster(["get", &batch]).code(1).prints("1\n2\n3\n4\n");
@@ -218,7 +218,8 @@ fn wait_for_all_any_and_not_too_long() {
     world.cluster(["wait", "--any", &long, &short]).good();
     world.cluster(["wait", &short]).good();
     world.cluster(["wait", &bad]).code(1);
-    world.cluster(["wait", "--timeout", "1", &long, &short]).code(4).says(["1 of 2"]);
+    world.cluster(["wait", "--timeout", "1", &long, &short]).code(4).says(["1 of 2 jobs has not ended"]);
+    world.cluster(["wait", "--timeout", "1", &long]).code(4).says(["the job has not ended"]);
     let wait = world.start(["wait", &long, &bad]);
     gate.let_go(1);
     wait.end().code(1);
@@ -266,4 +267,115 @@ fn roots_are_apart_and_found() {
     assert!(project.join(".cluster/jobs/1").is_dir());
     let path = world.call(["db", "path"]).without("CLUSTER_ROOT").end().good();
     assert_eq!(path.out().trim(), world.path("data/cluster/store.db").to_str().unwrap());
+}
+
+#[test]
+fn lines_are_chosen_while_a_job_is_followed() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let said = world.fifo("said");
+    let text = format!(
+        "seq 5; echo a1 >&2; {}; {}; seq 6 9; echo a2 >&2; echo b >&2",
+        said.say_text("up"),
+        gate.wait_text()
+    );
+    let batch = world.submit(["--sh", &text]);
+    said.hear();
+    let mut logs = world.start(["logs", "-f", "--tail", "2", "--prefix", "--grep", "[^7]", &batch]);
+    assert_eq!(logs.first_bytes(14), b"1.0: 4\n1.0: 5\n");
+    let mut errors = world.start(["logs", "-f", "--stderr", "--grep", "a", &batch]);
+    assert_eq!(errors.first_bytes(3), b"a1\n");
+    gate.let_go(1);
+    logs.end().good().prints("1.0: 6\n1.0: 8\n1.0: 9\n");
+    errors.end().good().prints("a2\n");
+    world.cluster(["logs", "-f", "--export", "x", &batch]).code(2).says(["--export"]);
+}
+
+#[test]
+fn ctrl_c_in_wait_says_how_to_come_back() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let batch = world.submit(["--sh", &gate.wait_text()]);
+    for words in [&["wait", &batch][..], &["wait"]] {
+        let wait = world.start(words);
+        // It watches its signals before it connects to the runner.
+        wait_for("it waits", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", wait.pid())).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap().to_owned();
+            u64::from_str_radix(&caught, 16).unwrap() & 2 != 0
+        });
+        wait.signal(2);
+        let last = words.get(1).unwrap_or(&"last");
+        wait.end().code(130).says([&*format!("cluster wait {last}"), &format!("cluster cancel {last}")]);
+    }
+    gate.let_go(1);
+    world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn an_empty_selection_is_told_by_all_that_need_one() {
+    let world = World::new();
+    world.submit(["--", "true"]);
+    for command in ["show", "get", "logs", "attach", "wait"] {
+        world.cluster([command, "name=typo"]).code(2).says(["no job is selected", "name=typo"]).prints("");
+    }
+    world.cluster(["ls", "--name", "["]).code(2).says(["pattern"]);
+    world.cluster(["logs", "--run", "5", "1"]).code(2).says(["no run 5"]);
+    world.cluster(["logs", "1.0@2"]).code(2).says(["--run 2 17.3"]);
+    world.cluster(["wait", "1"]).good();
+    for (command, said) in
+        [("hold", "0 jobs held: none"), ("release", "0 jobs released"), ("cancel", "have ended")]
+    {
+        world.cluster([command, "1"]).good().says([said]);
+    }
+}
+
+#[test]
+fn show_says_what_it_leaves_out() {
+    let world = World::new();
+    let batch = world.map(["--hold", "--range", "1-1500", "--", "true"]);
+    let first = world.cluster(["show", "--short", &batch]).good().says(["500 more", "--limit 1500"]);
+    assert_eq!(first.lines().len(), 1000);
+    let two = world.cluster(["show", "--short", "--limit", "2", "--state", "held", &batch]).good();
+    assert_eq!(two.says(["1498 more", "--limit 1500"]).lines().len(), 2);
+    // What is named, and what a program reads, is whole.
+    let named = world.cluster(["show", "--short", &format!("{batch}.0-1400")]).good().silent();
+    assert_eq!(named.lines().len(), 1401);
+    assert_eq!(world.cluster(["show", "--short", "--json", &batch]).good().silent().lines().len(), 1500);
+}
+
+#[test]
+fn names_and_facts_cannot_forge_lines() {
+    let world = World::new();
+    let batch =
+        world.submit(["--name", "a\nforged\x1b[31m", "--meta", "k=v\n1.0 x", "--sh", "echo 1\necho 2"]);
+    world.cluster(["wait", &batch]).good();
+    for words in [&["show", "--short"][..], &["show"], &["ls"]] {
+        let shown =
+            world.call(words).args(if words[0] == "ls" { None } else { Some(&batch) }).end().good().out();
+        assert!(shown.contains("a?forged?[31m") && !shown.contains('\x1b'), "{shown}");
+        assert!(!shown.contains("\n1.0 x"), "{shown}");
+    }
+    // Programs read what it is, and a command is what can be run again.
+    assert_eq!(world.job(&batch)["name"], "a\nforged\x1b[31m");
+    assert!(world.cluster(["show", &batch]).good().out().contains("'echo 1\necho 2'"));
+    let script = world.cluster(["show", "--script", "--json", &batch]).good().json();
+    assert!(script["script"].as_str().is_some_and(|text| text.starts_with("#!")), "{script}");
+}
+
+#[test]
+fn a_single_job_that_failed_is_said_by_attach() {
+    let world = World::new();
+    let batch = world.submit(["--sh", "exit 3"]);
+    world.cluster(["attach", &batch]).code(1).says(["job 1.0 failed (exit 3)"]);
+}
+
+#[test]
+fn what_has_not_run_costs_get_nothing() {
+    let world = World::new();
+    let batch = world.map(["--hold", "--range", "1-1000000", "--", "true"]);
+    let since = std::time::Instant::now();
+    world.cluster(["get", &batch]).code(1).says(["1000000 jobs have not ended"]).prints("");
+    // It was 14 s, for a look at each.
+    assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
 }

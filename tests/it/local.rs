@@ -225,6 +225,22 @@ fn the_runner_keeps_nothing_of_who_started_it() {
 }
 
 #[test]
+fn neither_runner_nor_jobs_have_a_descriptor_of_who_started_it() {
+    let world = World::new();
+    let lock = world.file("lock", "");
+    let line =
+        format!("exec 9> lock; '{}' run --quiet -- ls -l /proc/self/fd", cluster_tests::binary().display());
+    let of_job = world.program("sh").args(["-c", &line]).end().good().out();
+    let lock = lock.to_str().unwrap();
+    assert!(!of_job.contains(lock), "{of_job}");
+    let pid = world.runner().unwrap();
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
+        let target = std::fs::read_link(entry.unwrap().path()).unwrap_or_default();
+        assert_ne!(target.to_str(), Some(lock));
+    }
+}
+
+#[test]
 fn a_removed_directory_ends_the_runner() {
     let world = World::new();
     world.cluster(["local", "start"]).good();

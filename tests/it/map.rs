@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use cluster_tests::World;
+use cluster_tests::{World, wait_for};
 
 /// What `map` with these words prints.
 #[track_caller]
@@ -92,7 +92,7 @@ fn globs() {
     let outcome =
         world.cluster(["map", "--zip", "--glob", "**/*.txt", "--glob", "*.dat", "--", "echo"]).code(2);
     outcome.says(["3", "2"]);
-    world.cluster(["map", "--glob", "*.nope", "--", "echo"]).code(2).says(["no inputs"]);
+    world.cluster(["map", "--glob", "*.nope", "--", "echo"]).code(2).says(["*.nope", "no path matches"]);
     let uneven = world.cluster(["map", "--", "echo", ":::", "a", "b", "c", ":::+", "1"]).code(2);
     uneven.says(["3", "1"]);
 }
@@ -309,4 +309,97 @@ fn inputs_are_copied_at_submission() {
     world.cluster(["release", &batch]).good();
     world.cluster(["wait", &batch]).good();
     world.cluster(["get", &batch]).good().prints("first\n");
+}
+
+#[test]
+fn jobs_go_on_when_nobody_reads_and_that_is_said() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let text =
+        format!("[ {{}} = 1 ] || {}; [ {{}} = 3 ] && {}; seq 100000", gate.wait_text(), gate.wait_text());
+    let program = cluster_tests::binary().display().to_string();
+    let line = format!("'{program}' map --range 1-3 --sh \"$TEXT\" | head -n 1");
+    let outcome = world.program("sh").args(["-c", &line]).env("TEXT", text).end().good().prints("1\n");
+    outcome.says(["batch 1 goes on", "attach 1", "cancel 1"]);
+    gate.let_go(3);
+    world.cluster(["wait", "1"]).good();
+}
+
+#[test]
+fn a_placeholder_that_is_none_is_refused() {
+    let world = World::new();
+    world.file("t.csv", "name,n\na,1\n");
+    let refused = |words: &[&str], said: &str| {
+        world.call(["map"]).args(words).end().code(2).says([said]).prints("");
+    };
+    refused(&["--csv", "t.csv", "--", "echo", "{nme}"], "did you mean {name}?");
+    refused(&["--csv", "t.csv", "--sh", "echo {nme}"], "did you mean {name}?");
+    refused(&["--", "echo", "{3}", ":::", "X"], "there is one column, {1}");
+    refused(&["--", "echo", "{0}", ":::", "X", ":::", "Y"], "{1} to {2}");
+    // What is the program's own stays.
+    let csv = ["--csv", "t.csv", "--no-append", "--", "echo", "{ print }", "{print $1}", "${nme}"];
+    assert_eq!(map(&world, &csv), "{ print } {print $1} ${nme}\n");
+    assert_eq!(map(&world, &["--", "echo", "{nme}", ":::", "X"]), "{nme} X\n");
+}
+
+#[test]
+fn lists_go_beside_other_sources() {
+    let world = World::new();
+    let words = ["--range", "1-2", "--", "echo", "{1}", "{2}", ":::+", "a", "b"];
+    assert_eq!(map(&world, &words), "1 a\n2 b\n");
+    world.cluster(["map", "--", "echo", ":::+", "a"]).code(2).says([":::+"]);
+    // Counted in the order of the help, wherever they stand.
+    world.file("a1.txt", "");
+    assert_eq!(map(&world, &["--glob", "a1.*", "--range", "7", "--", "echo", "{1}", "{2}"]), "7 a1.txt\n");
+}
+
+#[test]
+fn tables_keep_numbers_and_the_order_of_columns() {
+    let world = World::new();
+    world.file("t.jsonl", "{\"z\": 12345678901234567890123, \"a\": 1.50, \"s\": \"x\\u00e9\"}\n");
+    assert_eq!(map(&world, &["--json-lines", "t.jsonl", "--", "echo"]), "12345678901234567890123 1.50 xé\n");
+    world.file("empty.jsonl", "{}\n");
+    world.cluster(["map", "--json-lines", "empty.jsonl", "--", "echo"]).code(2).says(["line 1", "no keys"]);
+    world.file("bad.jsonl", "{\"a\": 1}\n{\"a\" 1}\n");
+    let outcome = world.cluster(["map", "--json-lines", "bad.jsonl", "--", "echo"]).code(2);
+    assert!(!outcome.err().contains("line 1"), "{}", outcome.err());
+    outcome.says(["bad.jsonl: line 2, column 6: no JSON object"]);
+    world.file("nul.jsonl", "{\"a\": \"x\\u0000y\"}\n");
+    world
+        .cluster(["map", "--json-lines", "nul.jsonl", "--", "echo"])
+        .code(2)
+        .says(["nul.jsonl: line 1", "NUL"]);
+    world.file("nul.csv", "a\nx\0y\n");
+    world.cluster(["map", "--csv", "nul.csv", "--", "echo"]).code(2).says(["nul.csv: row 1", "NUL"]);
+}
+
+#[test]
+fn several_inputs_are_not_joined_to_other_text() {
+    let world = World::new();
+    let joined = ["map", "--per-job", "2", "--sh", "echo {}x", ":::", "a", "b"];
+    world.cluster(joined).code(2).says(["a word of its own"]);
+}
+
+#[test]
+fn ctrl_c_while_inputs_are_read_leaves_nothing() {
+    let world = World::new();
+    let inputs = world.fifo("inputs");
+    let path = inputs.path().to_str().unwrap().to_owned();
+    for detach in [&["--detach"][..], &[]] {
+        let map = world.call(["map", "--from", &path]).args(detach).args(["--", "echo"]).start();
+        let staged = || std::fs::read_dir(world.root().join("jobs")).map_or(0, Iterator::count);
+        wait_for("it reads", || staged() == 1);
+        map.signal(2);
+        map.end().code(130);
+        assert_eq!(staged(), 0);
+    }
+}
+
+#[test]
+fn inputs_from_a_terminal_are_asked_for() {
+    let world = World::new();
+    let map = format!("'{}' map -- echo got", cluster_tests::binary().display());
+    // `script` gives it a terminal, and what we say to it ends with the end of that.
+    let outcome = world.program("script").args(["-qec", &map, "/dev/null"]).stdin("x\n\u{4}").end();
+    assert!(outcome.out().contains("Ctrl-D ends them"), "{}", outcome.out());
 }

@@ -178,3 +178,11 @@ fn a_bare_run_and_a_job_differ_in_no_byte() {
     let log = std::fs::read(world.root().join("jobs/1/0.sched")).unwrap_or_default();
     assert!(log.is_empty(), "{}", String::from_utf8_lossy(&log));
 }
+
+#[test]
+fn what_cd_remembers_is_no_part_of_the_environment() {
+    let world = World::new();
+    world.cluster(["run", "--quiet", "--", "env"]).good();
+    let shown = world.cluster(["logs", "1"]).good().out();
+    assert!(!shown.contains("OLDPWD"), "{shown}");
+}

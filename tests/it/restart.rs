@@ -102,3 +102,33 @@ fn a_runner_that_is_told_to_stop_sees_its_bare_jobs_to_their_end() {
     world.cluster(["wait", &last]).good();
     world.check_store();
 }
+
+#[test]
+fn a_foreground_batch_is_cancelled_and_held_from_another_shell() {
+    let world = World::new();
+    let said = world.fifo("said");
+    let text = format!("{}; exec sleep 1000", said.say_text("up"));
+    let map = world.start(["map", "--foreground", "--range", "1-3", "--no-append", "--sh", &text]);
+    said.hear();
+    said.hear();
+    world.cluster(["hold", "1"]).good().says(["1 job held"]);
+    assert_eq!(world.state("1.2"), "held");
+    world.cluster(["cancel", "1"]).good().says(["3 jobs cancelled"]);
+    map.end().code(1);
+    assert_eq!(world.count("1", "failed"), 3);
+    assert_eq!(world.state("1.0"), "failed cancelled");
+}
+
+#[test]
+fn a_foreground_process_that_cannot_be_asked_is_named() {
+    let world = World::new();
+    let said = world.fifo("said");
+    let text = format!("{}; exec sleep 1000", said.say_text("up"));
+    let run = world.start(["run", "--foreground", "--sh", &text]);
+    said.hear();
+    let elsewhere = world.path("other-queue");
+    let refused = world.call(["cancel", "1"]).env("CLUSTER_QUEUE_DIR", elsewhere).end().code(3);
+    refused.says(["batch 1 runs inside process", &format!("kill -INT {}", run.pid())]);
+    run.signal(2);
+    run.end().code(130);
+}

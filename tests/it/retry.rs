@@ -1,6 +1,6 @@
 //! `cluster retry`: what is sent again, and that every run is kept.
 
-use cluster_tests::World;
+use cluster_tests::{Site, World};
 
 #[test]
 fn retry_sends_failed_jobs_alone() {
@@ -97,11 +97,129 @@ fn retry_renders_anew_or_keeps_the_script_as_it_lies_there() {
 fn a_retry_of_what_others_failed_by_lets_them_be_retried() {
     let world = World::new();
     let first = world.submit(["--sh", "[ -e fixed ]"]);
-    let second = world.submit(["--after", &first, "--", "true"]);
+    world.cluster(["wait", &first]).code(1);
+    let second = world.cluster(["submit", "--after", &first, "--", "true"]).code(1).out().trim().to_owned();
     world.cluster(["wait", &second]).code(1);
     world.file("fixed", "");
     world.cluster(["retry", &first]).good();
     world.cluster(["wait", &first]).good();
     world.cluster(["retry", &second]).good();
     world.cluster(["wait", &second]).good();
+}
+
+/// A batch of one job that failed.
+fn failed(world: &World) -> String {
+    let batch = world.submit(["--priority", "0", "--sh", "echo ran >> ran; [ $CLUSTER_RUN = 2 ]"]);
+    world.cluster(["wait", &batch]).code(1);
+    batch
+}
+
+#[test]
+fn a_dry_run_of_a_retry_sends_nothing() {
+    let world = World::new();
+    let batch = failed(&world);
+    world.cluster(["retry", "--dry-run", &batch]).good().says(["would take jobs 0 of batch 1 again"]);
+    world.cluster(["retry", "--dry-run", "--cores", "99", &batch]).code(6).says(["99 cores"]);
+    assert_eq!(world.job(&batch)["run"], 1);
+    assert_eq!(std::fs::read(world.work().join("ran")).unwrap(), b"ran\n");
+}
+
+#[test]
+fn a_held_retry_waits_for_its_release() {
+    let world = World::new();
+    let batch = failed(&world);
+    world.cluster(["retry", "--hold", &batch]).good();
+    assert_eq!(world.state(&batch), "held");
+    // Also when another runner has taken over.
+    world.kill_runner();
+    world.cluster(["local", "start"]).good();
+    assert_eq!(world.state(&batch), "held");
+    world.cluster(["release", &batch]).good().says(["1 job released"]);
+    world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn what_a_retry_cannot_change_is_refused_and_nothing_is_sent() {
+    let world = World::new();
+    let batch = failed(&world);
+    for (words, said) in [
+        (&["--system", "foo"][..], "batch 1 is on local"),
+        (&["--chdir", "/nonexist"], "--chdir cannot be changed"),
+        (&["--export", "none"], "--export cannot be changed"),
+        (&["--output", "packed"], "--output cannot be changed"),
+        (&["--name", "other"], "--name cannot be changed"),
+        (&["--meta", "k=v"], "--meta cannot be changed"),
+        (&["--nodes", "4", "--strict"], "this machine is one node"),
+        (&["--partition", "p", "--strict"], "the local queue has none"),
+    ] {
+        world.call(["retry"]).args(words).arg(&batch).end().code(2).says([said]);
+    }
+    assert_eq!(world.job(&batch)["run"], 1);
+    // The batch's own system is no other one.
+    world.cluster(["retry", "--system", "local", &batch]).good();
+    world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn a_retry_that_can_never_start_is_refused() {
+    let world = World::new();
+    let batch = failed(&world);
+    world.cluster(["retry", "--cores", "99", &batch]).code(6).says(["asks for 99 cores"]);
+    world.cluster(["retry", "--mem", "900T", &batch]).code(6).says(["asks for 1 core"]);
+    assert_eq!(world.job(&batch)["run"], 1);
+    world.cluster(["retry", "--cores", "99", "--fit", &batch]).good().says(["cut to 2"]);
+    world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn the_priority_of_a_retry_is_told() {
+    let world = World::new();
+    let batch = failed(&world);
+    world.cluster(["retry", "--priority", "5", "--hold", &batch]).good();
+    assert_eq!(world.job(&batch)["priority"], 5);
+}
+
+#[test]
+fn no_retry_waits_for_itself() {
+    let world = World::new();
+    let batch = failed(&world);
+    world.cluster(["retry", "--after", "afterany:1", &batch]).code(2).says(["wait for themselves"]);
+    // Through one that waits for it.
+    let other = world.submit(["--hold", "--after", "afterany:1", "--", "true"]);
+    let after = format!("afterany:{other}");
+    world.cluster(["retry", "--after", &after, &batch]).code(2).says(["through batch 2"]);
+    assert_eq!(world.job(&batch)["run"], 1);
+    // What runs or has ended does not wait.
+    world.cluster(["release", &other]).good();
+    world.cluster(["wait", &other]).good();
+    world.cluster(["retry", "--after", &after, &batch]).good();
+    world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn a_script_that_is_gone_is_named_and_nothing_is_sent() {
+    let world = World::new();
+    let batch = failed(&world);
+    std::fs::remove_file(world.root().join("jobs/1/job.0.sh")).unwrap();
+    world.cluster(["retry", "--keep-script", &batch]).code(2).says(["jobs/1/job.0.sh", "--keep-script"]);
+    assert_eq!(world.state(&batch), "failed exit 1");
+    world.cluster(["retry", &batch]).good();
+    world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn a_retry_on_a_scheduler_does_what_its_options_say() {
+    let site = Site::new();
+    let batch = site.submit(["--sh", "[ $CLUSTER_RUN = 2 ]"]);
+    site.cluster(["wait", &batch]).code(1);
+    let dry = site.cluster(["retry", "--dry-run", "--time", "2h", &batch]).good().out();
+    assert!(dry.contains("# jobs 0") && dry.contains("02:00:00"), "{dry}");
+    site.cluster(["retry", "--name", "x", &batch]).code(2).says(["--name cannot be changed"]);
+    site.cluster(["retry", "--system", "local", &batch]).code(2).says(["a retry stays there"]);
+    assert_eq!(site.job(&batch)["run"], 1);
+    site.cluster(["retry", "--hold", "--priority", "5", &batch]).good();
+    let job = site.job(&batch);
+    assert_eq!((&job["state"], &job["priority"], &job["run"]), (&"held".into(), &5.into(), &2.into()));
+    site.cluster(["release", &batch]).good();
+    site.cluster(["wait", &batch]).good();
 }

@@ -303,3 +303,47 @@ fn nothing_is_left_running_after_a_job() {
         processes_with(&world.root().display().to_string()).iter().all(|pid| Some(*pid) == world.runner())
     });
 }
+
+#[test]
+fn a_job_goes_on_when_the_terminal_of_run_is_gone() {
+    let world = World::new();
+    let said = world.fifo("said");
+    let gate = world.fifo("gate");
+    let text = format!("{}; {}; exit 4", said.say_text("up"), gate.wait_text());
+    let run = world.start(["run", "--sh", &text]);
+    said.hear();
+    run.signal(1);
+    run.end().code(129).says(["batch 1 goes on", "attach 1", "cancel 1"]);
+    gate.let_go(1);
+    world.cluster(["wait", "1"]).code(1);
+    assert_eq!(world.state("1"), "failed exit 4");
+}
+
+#[test]
+fn a_run_in_the_foreground_ends_with_its_terminal() {
+    let world = World::new();
+    let said = world.fifo("said");
+    let run = world.start(["run", "--foreground", "--sh", &format!("{}; sleep 1000", said.say_text("up"))]);
+    said.hear();
+    run.signal(1);
+    run.end().code(130);
+    assert_eq!(world.state("1"), "failed cancelled");
+}
+
+#[test]
+fn a_job_whose_output_nobody_reads_is_cancelled() {
+    let world = World::new();
+    let program = cluster_tests::binary().display().to_string();
+    let line = format!("{{ '{program}' run --quiet -- yes; echo $? > code; }} | head -n 1");
+    world.program("sh").args(["-c", &line]).end().good().prints("y\n");
+    assert_eq!(std::fs::read_to_string(world.work().join("code")).unwrap(), "141\n");
+    world.cluster(["wait", "1"]).code(1);
+    assert_eq!(world.state("1"), "failed cancelled");
+}
+
+#[test]
+fn a_program_in_the_place_of_a_script_is_no_script() {
+    let world = World::new();
+    std::fs::copy("/bin/true", world.work().join("prog")).unwrap();
+    world.cluster(["run", "./prog"]).code(2).says(["prog is no script", "--"]);
+}

@@ -165,3 +165,57 @@ fn eight_submit_at_once() {
     world.cluster(["wait", "name=*"]).good();
     world.check_store();
 }
+
+#[test]
+fn nothing_of_a_job_may_be_none() {
+    let world = World::new();
+    for option in ["--max-running", "--tasks", "--nodes"] {
+        world.cluster(["run", option, "0", "--", "true"]).code(2).says([option]);
+    }
+    world.cluster(["map", "--per-job", "0", "--", "true", ":::", "a"]).code(2).says(["--per-job"]);
+}
+
+#[test]
+fn fit_cuts_tasks_and_cores() {
+    let world = World::new();
+    let told = "echo $CLUSTER_TOT_NTASKS $CLUSTER_TOT_NCORES";
+    world.cluster(["run", "--fit", "--tasks", "4", "--sh", told]).good().prints("2 2\n").says(["4 tasks"]);
+    world.cluster(["run", "--fit", "--tasks", "2", "-c", "8", "--sh", told]).good().prints("2 2\n");
+}
+
+#[test]
+fn a_dry_run_here_looks_at_what_would_be_refused() {
+    let world = World::new();
+    world.cluster(["submit", "--dry-run", "--", "true"]).good().says(["would take 1 job as it is"]);
+    world.cluster(["submit", "--dry-run", "--cores", "99", "--", "true"]).code(6).says(["99 cores"]);
+    world.cluster(["submit", "--", "true"]).good();
+    world.cluster(["submit", "--dry-run", "--after", "99999", "--", "true"]).code(2).says(["99999"]);
+}
+
+#[test]
+fn an_id_that_cannot_be_written_is_said() {
+    let world = World::new();
+    let line = format!("'{}' submit -- true > /dev/full", cluster_tests::binary().display());
+    let outcome = world.program("sh").args(["-c", &line]).end().code(5);
+    outcome.says(["batch 1 was submitted", "cannot write to stdout"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named() {
+    let world = World::new();
+    world.cluster(["run", "--quiet", "--", "true"]).good();
+    let program = cluster_tests::binary().display().to_string();
+    for words in ["submit -- true", "run -- true", "map --detach -- true ::: a", "submit --stdin -- cat"] {
+        // No file may grow: what a full disk is to a write.
+        let line = format!("trap '' XFSZ; ulimit -f 0; echo x | '{program}' {words}");
+        let outcome = world.program("sh").args(["-c", &line]).end();
+        assert_ne!(outcome.code, 0);
+        outcome.says(["jobs/new.c", "File too large"]);
+    }
+}
+
+#[test]
+fn a_script_and_its_input_cannot_both_be_standard_input() {
+    let world = World::new();
+    world.call(["submit", "--stdin", "-"]).stdin("cat").end().code(2).says(["--stdin"]);
+}

@@ -199,6 +199,16 @@ impl Context {
         }
         Ok(selected)
     }
+
+    /// The same, where there is nothing to do without any.
+    pub(crate) fn select_some(&mut self, selectors: &[Selector]) -> anyhow::Result<Vec<Selection>> {
+        let selected = self.select(selectors)?;
+        if selected.is_empty() {
+            let named: Vec<_> = selectors.iter().map(ToString::to_string).collect();
+            return Err(usage(format!("no job is selected: nothing matches {}", named.join(" or "))));
+        }
+        Ok(selected)
+    }
 }
 
 /// The nearest `.cluster` above that holds a store; one with only a config is no root.

@@ -55,7 +55,7 @@ pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
 }
 
 /// The error and its causes, without those that a message before has told already.
-fn told(error: &anyhow::Error) -> String {
+pub(crate) fn told(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {
@@ -63,7 +63,20 @@ fn told(error: &anyhow::Error) -> String {
             text.push_str(&cause);
         }
     }
+    if error.chain().any(is_full) {
+        text.push_str("; make room there, or take another root by --root");
+    }
     text
+}
+
+/// Whether the cause is a disk that takes no more, be it inside an error of ours that has told it.
+fn is_full(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let io = match cause.downcast_ref::<ClientError>() {
+        Some(ClientError::File { source, .. }) => Some(source),
+        _ => None,
+    };
+    io.is_some_and(|io| matches!(io.kind(), StorageFull | QuotaExceeded))
 }
 
 /// The code that goes with an error, by the first in its chain that we know. Any other is our bug.
@@ -113,6 +126,8 @@ mod tests {
         let cause = missing().to_string();
         let file = ClientError::file("read", "/none", missing());
         assert_eq!(told(&file.into()), format!("cannot read /none: {cause}"));
+        let full = ClientError::file("write", "/root/x", io::Error::from_raw_os_error(28));
+        assert!(told(&full.into()).ends_with("make room there, or take another root by --root"));
         let plain = Err::<(), _>(missing()).context("cannot begin").context("no use").unwrap_err();
         assert_eq!(told(&plain), format!("no use: cannot begin: {cause}"));
     }

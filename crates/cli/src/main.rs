@@ -3,12 +3,12 @@
 mod after;
 mod allocation;
 mod args;
-#[allow(dead_code)] // The submitting commands are about to use it.
 mod choose;
 mod commands;
 mod context;
 mod default_system;
 mod exit;
+mod lines;
 mod output;
 mod reference;
 mod runner_process;

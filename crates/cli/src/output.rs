@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use anyhow::Context as _;
 use cluster_core::{JobId, Timestamp};
 use serde::Serialize;
 
@@ -10,16 +11,16 @@ use crate::commands::show::time;
 /// One line of data.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    Ok(out.flush()?)
+    let written = writeln!(out, "{text}").and_then(|()| out.flush());
+    written.context("cannot write to stdout")
 }
 
 /// One JSON value of data, on one line.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    writeln!(out)?;
-    Ok(out.flush()?)
+    let written = serde_json::to_writer(&mut out, value).map_err(io::Error::from);
+    let written = written.and_then(|()| writeln!(out)).and_then(|()| out.flush());
+    written.context("cannot write to stdout")
 }
 
 /// One line of talk. A closed stderr is nobody's error.
@@ -54,7 +55,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     for row in rows {
         print(&mut row.iter().map(String::as_str))?;
     }
-    Ok(out.flush()?)
+    out.flush().context("cannot write to stdout")
 }
 
 /// A time span for people: `3.2 s`, `1:05`, `2:00:10`, `3-04:00:00`.

@@ -18,7 +18,9 @@ use cluster_localqueue::capacity::Amount;
 use cluster_localqueue::launch::{Launch, Processes};
 use cluster_localqueue::machine::allowance;
 use cluster_localqueue::runner::protocol::{Reply, Request};
-use cluster_localqueue::runner::{ConnectError, Connection, Place, Settings, connect, run};
+use cluster_localqueue::runner::{
+    ConnectError, Connection, Place, Settings, connect, keep_from_children, run,
+};
 use cluster_options::{CoreAmount, MemAmount};
 
 use crate::allocation::{self, Allocation};
@@ -76,6 +78,7 @@ fn scope(start: &Start) -> Option<PathBuf> {
 /// The command that starts the runner. It shares nothing with us but what is written here.
 pub(crate) fn command(start: &Start) -> io::Result<Command> {
     let program = std::env::current_exe()?;
+    keep_from_children();
     start.place.ensure().map_err(io::Error::other)?;
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(start.place.log())?;
     let in_scope = scope(start).is_some();
@@ -183,7 +186,7 @@ impl Foreground {
             Err(error) => return Err(error.into()),
         };
         start.place.ensure()?;
-        let place = Place::new(Some(start.place.dir().join(format!("foreground-{}", std::process::id()))));
+        let place = start.place.of_process(std::process::id());
         let settings = Settings {
             place: place.clone(),
             limit,

@@ -1,30 +1,35 @@
 //! Where the inputs of a `map` come from.
 
+mod tables;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use cluster_client::Stage;
-use cluster_core::ByteString;
 use cluster_core::inputs::{InputPlan, Link, Source, SourceKind};
 
+use self::tables::{csv_rows, json_rows};
 use crate::exit::usage;
+use crate::output::talk;
 
 /// The options that name inputs; `:::` lists are among the command's words.
+///
+/// Their columns are counted in the order of the fields here, and the lists come last.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Inputs")]
 pub(crate) struct SourceArgs {
-    /// One input a line of FILE (- for standard input)
-    #[arg(long, value_name = "FILE")]
-    from: Vec<PathBuf>,
-    /// One input a path that matches (repeatable)
-    #[arg(long, value_name = "PATTERN")]
-    glob: Vec<String>,
     /// Numbers: 1-100, 0-20:5
     #[arg(long, value_name = "FIRST-LAST[:STEP]", allow_hyphen_values = true)]
     range: Vec<String>,
+    /// One input a path that matches (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    glob: Vec<String>,
+    /// One input a line of FILE (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    from: Vec<PathBuf>,
     /// One input a row of a CSV file; the header's names are placeholders
     #[arg(long, value_name = "FILE")]
     csv: Vec<PathBuf>,
@@ -35,7 +40,7 @@ pub(crate) struct SourceArgs {
     #[arg(long)]
     zip: bool,
     /// Inputs to one job
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     per_job: u32,
     /// Never put the input after a command without a placeholder; the job has CLUSTER_JOB_INDEX to go by
     #[arg(long)]
@@ -55,7 +60,7 @@ pub(crate) fn split_lists(words: Vec<OsString>) -> Words {
     for word in words {
         match (word.as_bytes(), lists.last_mut()) {
             (b":::", _) => lists.push((Link::Cross, Vec::new())),
-            (b":::+", Some(_)) => lists.push((Link::Zip, Vec::new())),
+            (b":::+", _) => lists.push((Link::Zip, Vec::new())),
             (_, Some((_, list))) => list.push(word),
             (_, None) => command.push(word),
         }
@@ -72,6 +77,9 @@ impl SourceArgs {
         }
         for pattern in &self.glob {
             let paths = glob(pattern, cwd)?;
+            if paths.is_empty() {
+                return Err(usage(format!("--glob {pattern}: no path matches, so there are no inputs")));
+            }
             sources.push((
                 Link::Cross,
                 store(stage, paths.iter().map(|path| path.as_os_str().as_bytes()))?,
@@ -89,10 +97,18 @@ impl SourceArgs {
             let (kind, columns) = json_rows(stage, path, cwd)?;
             sources.push((Link::Cross, kind, columns));
         }
+        if let Some((Link::Zip, _)) = words.lists.first()
+            && sources.is_empty()
+        {
+            return Err(usage(":::+ goes beside the inputs before it, and there are none: write :::"));
+        }
         for (link, list) in &words.lists {
             sources.push((*link, store(stage, list.iter().map(|word| word.as_bytes()))?, Vec::new()));
         }
         if sources.is_empty() {
+            if io::stdin().is_terminal() {
+                talk("cluster: the inputs are read from this terminal, one a line; Ctrl-D ends them");
+            }
             sources.push((Link::Cross, lines(stage, Path::new("-"), cwd)?, Vec::new()));
         }
         let zip = |(i, (link, kind, columns)): (usize, (Link, SourceKind, Vec<String>))| Source {
@@ -202,53 +218,6 @@ fn lines(stage: &mut Stage, path: &Path, cwd: &Path) -> anyhow::Result<SourceKin
         writer.push(&line)?;
     }
     Ok(SourceKind::Stored { file, count: writer.finish()? })
-}
-
-fn csv_rows(stage: &mut Stage, path: &Path, cwd: &Path) -> anyhow::Result<(SourceKind, Vec<String>)> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(open(path, cwd)?);
-    let wrong = |error: csv::Error| usage(format!("{}: {error}", path.display()));
-    let columns: Vec<String> = reader
-        .byte_headers()
-        .map_err(wrong)?
-        .iter()
-        .map(|name| String::from_utf8_lossy(name).trim().to_owned())
-        .collect();
-    if columns.is_empty() {
-        return Err(usage(format!("{} has no header line", path.display())));
-    }
-    let (file, mut writer) = stage.inputs()?;
-    for row in reader.byte_records() {
-        let row = row.map_err(wrong)?;
-        writer.push_columns(&row.iter().map(|field| ByteString(field.to_vec())).collect::<Vec<_>>())?;
-    }
-    Ok((SourceKind::Stored { file, count: writer.finish()? }, columns))
-}
-
-/// The first object's keys are the columns; later ones must have them all.
-fn json_rows(stage: &mut Stage, path: &Path, cwd: &Path) -> anyhow::Result<(SourceKind, Vec<String>)> {
-    let from = BufReader::new(open(path, cwd)?);
-    let (file, mut writer) = stage.inputs()?;
-    let mut columns: Vec<String> = Vec::new();
-    for (number, line) in from.split(b'\n').enumerate() {
-        let line = line?;
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let at = format!("{}: line {}", path.display(), number + 1);
-        let object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&line).map_err(|error| usage(format!("{at}: no JSON object: {error}")))?;
-        if columns.is_empty() {
-            columns = object.keys().cloned().collect();
-        }
-        let field = |name: &String| match object.get(name) {
-            Some(serde_json::Value::String(text)) => Ok(ByteString::from(text.as_str())),
-            Some(other) => Ok(ByteString::from(other.to_string())),
-            None => Err(usage(format!("{at}: there is no {name:?}, which the first line has"))),
-        };
-        let row = columns.iter().map(field).collect::<anyhow::Result<Vec<_>>>()?;
-        writer.push_columns(&row)?;
-    }
-    Ok((SourceKind::Stored { file, count: writer.finish()? }, columns))
 }
 
 /// The paths that match, sorted. Hidden files only where the pattern names the dot.

@@ -1,5 +1,7 @@
 //! The options of every submitting command, and the spec they make.
 
+mod change;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use cluster_client::{Stage, SubmitOptions};
 use cluster_core::job_script::travels;
-use cluster_core::{BatchId, ByteString, Command, JobSpec, MemSize, OutputMode, Resources, Walltime};
+use cluster_core::{ByteString, Command, JobSpec, MemSize, OutputMode, Resources, Walltime};
 use cluster_options::config::Nesting;
 use cluster_options::{Catalogue, CoreAmount, EnvExport, MemAmount, SchedulerKind, Spelling};
 
@@ -35,10 +37,10 @@ pub(crate) struct SpecArgs {
     #[arg(long, short = 't', value_name = "TIME", alias = "walltime")]
     time: Option<Walltime>,
     /// Nodes of each job
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     nodes: Option<u32>,
     /// Tasks of each job, over all nodes
-    #[arg(long, value_name = "N", alias = "ntasks")]
+    #[arg(long, value_name = "N", alias = "ntasks", value_parser = clap::value_parser!(u32).range(1..))]
     tasks: Option<u32>,
     /// GPUs of each job
     #[arg(long, value_name = "N")]
@@ -66,7 +68,7 @@ pub(crate) struct SpecArgs {
     #[arg(long, value_name = "LIST")]
     export: Option<EnvExport>,
     /// Run at most so many jobs of the batch at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_running: Option<u32>,
     /// Bind each job to cores of its own
     #[arg(long)]
@@ -135,7 +137,7 @@ impl SpecArgs {
         let mut spec = JobSpec {
             command,
             umask: umask(),
-            resources: self.resources(context, target)?,
+            resources: self.resources(context, target, None)?,
             dependencies,
             foreign,
             priority: self.priority.unwrap_or(0),
@@ -188,7 +190,7 @@ impl SpecArgs {
         asked.into_iter().filter(|(_, asked)| *asked).filter_map(|(name, _)| why(name)).collect()
     }
 
-    fn check_local(&self) -> anyhow::Result<()> {
+    pub(crate) fn check_local(&self) -> anyhow::Result<()> {
         if let Some(why) = self.after.iter().find_map(After::not_here) {
             return Err(usage(why));
         }
@@ -225,12 +227,26 @@ impl SpecArgs {
         }
     }
 
-    fn resources(&self, context: &Context, target: &Target) -> anyhow::Result<Resources> {
+    /// What each job asks for: by the command line, else as before where it is sent again, else by default.
+    fn resources(
+        &self,
+        context: &Context,
+        target: &Target,
+        before: Option<&Resources>,
+    ) -> anyhow::Result<Resources> {
         let defaults = Defaults::of(target);
-        let tasks = self.tasks.or(defaults.number("tasks")).unwrap_or(1).max(1);
-        let cores = self.cores.or(defaults.cores()).unwrap_or(CoreAmount::Number(1));
-        let asked_mem = self.mem.or(defaults.mem());
-        let partition = self.partition.clone().or_else(|| defaults.text("partition"));
+        let known = |of: fn(&Resources) -> u32, name| before.map(of).or_else(|| defaults.number(name));
+        let mut tasks = self.tasks.or(known(|before| before.tasks, "tasks")).unwrap_or(1).max(1);
+        let nodes = self.nodes.or(known(|before| before.nodes, "nodes")).unwrap_or(1).max(1);
+        let known = before.map_or_else(|| defaults.cores(), |before| Some(CoreAmount::Number(before.cores)));
+        let cores = self.cores.or(known).unwrap_or(CoreAmount::Number(1));
+        let known = before.map_or_else(|| defaults.mem(), |before| before.mem.map(MemAmount::Size));
+        let asked_mem = self.mem.or(known);
+        let text = |of: fn(&Resources) -> &Option<String>, name| match before {
+            Some(before) => of(before).clone(),
+            None => defaults.text(name),
+        };
+        let partition = self.partition.clone().or_else(|| text(|before| &before.partition, "partition"));
         let relative = cores.number().is_none() || asked_mem.is_some_and(|mem| mem.size().is_none());
         let limit = match (relative || self.fit, target) {
             (false, _) => None,
@@ -246,70 +262,38 @@ impl SpecArgs {
         if self.fit
             && let Some(limit) = limit
         {
-            let most = (limit.cores / tasks).max(1);
+            // This machine is one node, whatever was asked for.
+            let nodes = target.system().map_or(1, |_| nodes);
+            let all = limit.cores.saturating_mul(nodes).max(1);
+            if tasks > all {
+                talk(&format!("cluster: {tasks} tasks are more than there are cores: cut to {all}"));
+                tasks = all;
+            }
+            let most = (all / tasks).max(1);
             if cores > most {
-                talk(&format!("cluster: {cores} cores are more than there are: cut to {most}"));
+                let each = if tasks > 1 { " for each task" } else { "" };
+                talk(&format!("cluster: {cores} cores{each} are more than there are: cut to {most}"));
                 cores = most;
             }
-            let most = MemSize::from_mb(limit.mem_mb);
+            let most = MemSize::from_mb(limit.mem_mb.saturating_mul(u64::from(nodes)));
             if let Some(asked) = mem.filter(|asked| *asked > most) {
                 talk(&format!("cluster: {asked} of memory is more than there is: cut to {most}"));
                 mem = Some(most);
             }
         }
         Ok(Resources {
-            nodes: self.nodes.or(defaults.number("nodes")).unwrap_or(1).max(1),
+            nodes,
             tasks,
             cores,
             mem,
-            time: self.time.or(defaults.time()),
-            gpus: self.gpus.or(defaults.number("gpus")).unwrap_or(0),
+            time: self.time.or(before.map_or_else(|| defaults.time(), |before| before.time)),
+            gpus: self
+                .gpus
+                .or(before.map_or_else(|| defaults.number("gpus"), |before| Some(before.gpus)))
+                .unwrap_or(0),
             partition,
-            account: self.account.clone().or_else(|| defaults.text("account")),
+            account: self.account.clone().or_else(|| text(|before| &before.account, "account")),
         })
-    }
-
-    /// Changes what a retry of `batch` asks for; false where nothing is asked to change.
-    pub(crate) fn change(
-        &self,
-        context: &mut Context,
-        target: &Target,
-        batch: BatchId,
-        spec: &mut JobSpec,
-    ) -> anyhow::Result<bool> {
-        let before = spec.clone();
-        let asked = self.resources(context, target)?;
-        if self.cores.is_some() {
-            spec.resources.cores = asked.cores;
-        }
-        if self.tasks.is_some() {
-            spec.resources.tasks = asked.tasks;
-        }
-        if self.mem.is_some() {
-            spec.resources.mem = asked.mem;
-        }
-        if self.time.is_some() {
-            spec.resources.time = asked.time;
-        }
-        spec.priority = self.priority.unwrap_or(spec.priority);
-        spec.max_running = self.max_running.or(spec.max_running);
-        spec.durable |= self.durable;
-        spec.pin |= self.pin;
-        if let Some(grace) = self.grace.and_then(Walltime::as_secs) {
-            spec.grace_ms = grace * 1000;
-        }
-        if self.nodes.is_some() {
-            spec.resources.nodes = asked.nodes;
-        }
-        if self.gpus.is_some() {
-            spec.resources.gpus = asked.gpus;
-        }
-        spec.resources.partition = self.partition.clone().or(spec.resources.partition.take());
-        spec.resources.account = self.account.clone().or(spec.resources.account.take());
-        if !self.after.is_empty() {
-            (spec.dependencies, spec.foreign) = after::resolve(context, &self.after, Some(batch))?;
-        }
-        Ok(*spec != before)
     }
 
     fn environment(&self, context: &Context, target: &Target) -> Vec<(ByteString, ByteString)> {

@@ -73,6 +73,12 @@ impl WhatArgs {
         }
         let text = std::fs::read(&path)
             .map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
+        if text[..text.len().min(4096)].contains(&0) {
+            return Err(usage(format!(
+                "{} is no script: to run a program write -- before it",
+                path.display()
+            )));
+        }
         stage_script(stage, path.file_name().unwrap_or(first), &text, &words[1..], strict)
     }
 

@@ -6,12 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_core::dialect::Control;
 use cluster_core::{BatchId, ByteString, IndexSet, JobId, JobSpec, Selector, SubmissionNumber, Tag};
 use cluster_jobsdb::{BatchRow, OpenOptions, SelectContext, Selection, Store, StoreError};
-use cluster_localqueue::runner::protocol::{
-    Action, RefusalKind, Reply, Report, Request, Resubmit, Submit, Target,
-};
+use cluster_localqueue::runner::protocol::{RefusalKind, Reply, Report, Request, Resubmit, Submit};
 use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, connect_or_start};
 
 use crate::error::ClientError;
@@ -76,6 +73,24 @@ pub struct SubmitOptions {
     pub parent: Option<JobId>,
     /// Facts of the user's.
     pub meta: Vec<(String, String)>,
+}
+
+/// How ended jobs are sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// What they ask for now.
+    pub spec: JobSpec,
+    /// Whether the last script is sent as it lies there.
+    pub keep_script: bool,
+    /// Whether they begin held.
+    pub hold: bool,
+}
+
+impl Again {
+    /// With a script made anew from `spec`, and not held.
+    pub fn of(spec: JobSpec) -> Self {
+        Self { spec, keep_script: false, hold: false }
+    }
 }
 
 /// A job in which we run, and which lends its cores while it waits.
@@ -254,10 +269,10 @@ impl Client {
     /// # Errors
     /// Where the root cannot be written.
     pub fn stage(&self) -> Result<Stage, ClientError> {
-        Stage::create(&self.layout).map_err(|e| ClientError::file("write to", self.layout.root(), e))
+        Stage::create(&self.layout)
     }
 
-    fn root(&self) -> ByteString {
+    pub(crate) fn root(&self) -> ByteString {
         ByteString::from(self.layout.root().to_owned())
     }
 
@@ -294,87 +309,21 @@ impl Client {
         }
     }
 
-    /// The runner hears of its own jobs alone: one that waits for a scheduler's would wait for ever.
-    fn refuse_waiting_elsewhere(&mut self, spec: &JobSpec) -> Result<(), ClientError> {
-        for dependency in &spec.dependencies {
-            let Some(batch) = self.store()?.batch(dependency.batch)? else { continue };
-            if batch.scheduler != LOCAL && !batch.is_finished() {
-                return Err(ClientError::Usage(format!(
-                    "{dependency}: batch {0} is on {1} and has not ended, and jobs of the local queue can only wait for \
-                     each other: submit with --system {1}, or after `cluster wait {0}`",
-                    batch.id, batch.system
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Holds, releases, cancels or prioritises jobs. How many it changed; the runner of another host ends its
-    /// jobs when it sees that it was asked to.
+    /// Sends ended jobs of a batch again.
     ///
     /// # Errors
-    /// Where the runner cannot be reached or the store fails.
-    pub fn act(&mut self, action: Action, selected: &[Selection]) -> Result<u64, ClientError> {
-        let mut local = Vec::new();
-        let mut elsewhere: Vec<(String, Vec<Selection>)> = Vec::new();
-        for selection in selected {
-            let batch = self.batch(selection.batch)?;
-            if batch.scheduler == LOCAL {
-                local.push(selection.clone());
-                continue;
-            }
-            match elsewhere.iter_mut().find(|(system, _)| *system == batch.system) {
-                Some((_, selections)) => selections.push(selection.clone()),
-                None => elsewhere.push((batch.system, vec![selection.clone()])),
-            }
-        }
-        let mut count = 0;
-        for (name, selections) in elsewhere {
-            let control = match action {
-                Action::Cancel(_) => Control::Cancel,
-                Action::Hold => Control::Hold,
-                Action::Release => Control::Release,
-                _ => {
-                    return Err(ClientError::Usage(format!(
-                        "{name} orders its jobs itself: only jobs of the local queue can be given another priority"
-                    )));
-                }
-            };
-            let system = self.system(&name)?;
-            count += self.control(&system, control, &selections)?;
-        }
-        if !local.is_empty() {
-            count += self.act_locally(action, &local)?;
-        }
-        Ok(count)
-    }
-
-    fn act_locally(&mut self, action: Action, selected: &[Selection]) -> Result<u64, ClientError> {
-        let (here, asked) = crate::local::elsewhere::ask(self.store()?, &action, selected)?;
-        if here.is_empty() {
-            return Ok(asked);
-        }
-        let targets: Vec<Target> =
-            here.into_iter().map(|selection| (selection.batch, selection.jobs)).collect();
-        match self.ask(&Request::Act { root: self.root(), action, targets })? {
-            Reply::Acted(count) => Ok(count + asked),
-            _ => Err(odd_answer()),
-        }
-    }
-
-    /// Sends ended jobs of a batch again, with another spec where one is given.
-    ///
-    /// # Errors
-    /// Where some have not ended, or the runner refuses.
+    /// Where some have not ended, they would wait for themselves, or the runner refuses.
     pub fn retry(
         &mut self,
         batch: BatchId,
         jobs: &IndexSet,
-        spec: Option<JobSpec>,
-        keep_script: bool,
+        again: Again,
     ) -> Result<SubmissionNumber, ClientError> {
+        self.refuse_waiting_for_itself(batch, jobs, &again.spec)?;
+        self.refuse_waiting_elsewhere(&again.spec)?;
         let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
-        let what = Box::new(Resubmit { tag, batch, jobs: jobs.clone(), spec, keep_script });
+        let Again { spec, keep_script, hold } = again;
+        let what = Box::new(Resubmit { tag, batch, jobs: jobs.clone(), spec, keep_script, hold });
         match self.ask(&Request::Resubmit { root: self.root(), what })? {
             Reply::Resubmitted(k) => Ok(k),
             _ => Err(odd_answer()),
@@ -446,6 +395,15 @@ impl Client {
         Ok(self.store()?.batch(batch)?.ok_or(StoreError::UnknownBatch(batch))?)
     }
 
+    /// The spec of the newest submission of a batch.
+    ///
+    /// # Errors
+    /// As [`Self::spec`].
+    pub fn last_spec(&mut self, batch: BatchId) -> Result<JobSpec, ClientError> {
+        let last = self.store()?.submissions(batch)?.iter().map(|one| one.k).max().unwrap_or(0);
+        self.spec(batch, last)
+    }
+
     /// The spec of a submission: the batch's own, or the changed one of a retry.
     ///
     /// # Errors
@@ -465,7 +423,7 @@ fn is_ending<T>(result: &Result<T, cluster_localqueue::runner::protocol::Refusal
     result.as_ref().is_err_and(|refusal| refusal.kind == RefusalKind::Ending)
 }
 
-fn odd_answer() -> ClientError {
+pub(crate) fn odd_answer() -> ClientError {
     ConnectError::Io(io::Error::new(io::ErrorKind::InvalidData, "an answer to another question")).into()
 }
 

@@ -9,9 +9,12 @@ use cluster_core::inputs::{InputPlan, Source, SourceKind};
 use cluster_core::template::Record;
 use cluster_core::{ByteString, JobIndex};
 
+use crate::error::ClientError;
+
 /// Writes one source's inputs: `<file>.dat` holds them back to back, `<file>.idx` the end of each as u64.
 #[derive(Debug)]
 pub struct InputWriter {
+    path: PathBuf,
     data: BufWriter<File>,
     index: BufWriter<File>,
     end: u64,
@@ -27,11 +30,15 @@ impl InputWriter {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn create(dir: &Path, file: u32) -> io::Result<Self> {
-        cluster_localqueue::files::make_private_dir(dir)?;
-        let open = |path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    pub fn create(dir: &Path, file: u32) -> Result<Self, ClientError> {
+        cluster_localqueue::files::make_private_dir(dir).map_err(|e| ClientError::file("make", dir, e))?;
+        let open = |path: PathBuf| {
+            let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            opened.map_err(|e| ClientError::file("write", path, e))
+        };
         let (data, index) = names(dir, file);
         Ok(Self {
+            path: data.clone(),
             data: BufWriter::with_capacity(256 << 10, open(data)?),
             index: BufWriter::with_capacity(64 << 10, open(index)?),
             end: 0,
@@ -43,29 +50,29 @@ impl InputWriter {
     ///
     /// # Errors
     /// Where the disk does not take it.
-    pub fn push(&mut self, input: &[u8]) -> io::Result<()> {
-        self.data.write_all(input)?;
+    pub fn push(&mut self, input: &[u8]) -> Result<(), ClientError> {
         self.end += input.len() as u64;
         self.count += 1;
-        self.index.write_all(&self.end.to_le_bytes())
+        let written = self.data.write_all(input).and_then(|()| self.index.write_all(&self.end.to_le_bytes()));
+        written.map_err(|e| ClientError::file("write", &self.path, e))
     }
 
     /// Adds one input of several columns.
     ///
     /// # Errors
     /// As [`Self::push`].
-    pub fn push_columns(&mut self, columns: &[ByteString]) -> io::Result<()> {
-        let text = serde_json::to_vec(columns)?;
-        self.push(&text)
+    pub fn push_columns(&mut self, columns: &[ByteString]) -> Result<(), ClientError> {
+        let text = serde_json::to_vec(columns).map_err(io::Error::from);
+        self.push(&text.map_err(|e| ClientError::file("write", &self.path, e))?)
     }
 
     /// Everything is written; how many inputs there are.
     ///
     /// # Errors
     /// Where the disk does not take the rest.
-    pub fn finish(mut self) -> io::Result<u64> {
-        self.data.flush()?;
-        self.index.flush()?;
+    pub fn finish(mut self) -> Result<u64, ClientError> {
+        let flushed = self.data.flush().and_then(|()| self.index.flush());
+        flushed.map_err(|e| ClientError::file("write", &self.path, e))?;
         Ok(self.count)
     }
 }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use cluster_core::bytestring::printable;
 use cluster_core::{IndexSet, JobId, JobState};
 use cluster_jobsdb::{BatchFilter, BatchRow, JobQuery, JobRow, Selection, StoreError};
 use cluster_localqueue::runner::protocol::Action;
 
-use crate::client::Client;
+use crate::client::{Again, Client};
 use crate::error::ClientError;
 use crate::output::{self, Output, Stream};
 use crate::watch::{Waited, Waiting};
@@ -102,7 +103,8 @@ impl Job {
     /// As [`Client::retry`].
     pub fn retry(&self, client: &mut Client) -> Result<(), ClientError> {
         let one = IndexSet::range(self.id().index, self.id().index + 1);
-        client.retry(self.id().batch, &one, None, false).map(drop)
+        let again = Again::of(client.last_spec(self.id().batch)?);
+        client.retry(self.id().batch, &one, again).map(drop)
     }
 
     /// One of its outputs.
@@ -117,7 +119,7 @@ impl Job {
 /// One line: id, name, state and cause, system, remote id, run time.
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.row.id, self.name, self.row.state)?;
+        write!(f, "{} {} {}", self.row.id, printable(&self.name), self.row.state)?;
         if let Some(cause) = self.row.cause.filter(|_| self.row.state != JobState::Succeeded) {
             write!(f, " ({cause})")?;
         }

@@ -2,8 +2,11 @@
 //!
 //! Deaf to the terminal, `$HOME` and the environment: whoever calls says who and where.
 
+mod act;
 pub mod arrival;
+mod check;
 pub mod client;
+mod cycle;
 pub mod error;
 pub mod follow;
 pub mod inputs;
@@ -18,7 +21,7 @@ pub mod system;
 pub mod tidy;
 pub mod watch;
 
-pub use client::{Client, Launcher, Lender, Scheduling, Settings, SubmitOptions, Systems};
+pub use client::{Again, Client, Launcher, Lender, Scheduling, Settings, SubmitOptions, Systems};
 pub use error::ClientError;
 pub use job::{Filter, Job};
 pub use layout::Layout;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use cluster_core::{ByteString, JobSpec, Tag, job_script};
 use cluster_localqueue::files::make_private_dir;
 
+use crate::error::ClientError;
 use crate::inputs::InputWriter;
 use crate::layout::Layout;
 
@@ -25,12 +26,17 @@ impl Stage {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn create(layout: &Layout) -> io::Result<Self> {
-        layout.ensure()?;
-        let tag = crate::client::draw_tag()?;
+    pub fn create(layout: &Layout) -> Result<Self, ClientError> {
+        layout.ensure().map_err(|e| ClientError::file("write to", layout.root(), e))?;
+        let tag = crate::client::draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
         let dir = layout.stage(&tag);
-        make_private_dir(&dir)?;
+        make_private_dir(&dir).map_err(|e| ClientError::file("make", &dir, e))?;
         Ok(Self { dir, tag, sources: 0, kept: false })
+    }
+
+    /// Where they lie.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The tag by which the submission is found again.
@@ -42,11 +48,15 @@ impl Stage {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn environment(&self, spec: &mut JobSpec, variables: &[(ByteString, ByteString)]) -> io::Result<()> {
+    pub fn environment(
+        &self,
+        spec: &mut JobSpec,
+        variables: &[(ByteString, ByteString)],
+    ) -> Result<(), ClientError> {
         let text = job_script::environment_file(variables.iter().map(|(name, value)| (name, value)));
         spec.environment = blake3::hash(&text).to_hex()[..16].to_owned();
         let dir = self.dir.join("env");
-        make_private_dir(&dir)?;
+        make_private_dir(&dir).map_err(|e| ClientError::file("make", &dir, e))?;
         self.write(&dir.join(format!("{}.sh", spec.environment)), &text, 0o600)
     }
 
@@ -54,9 +64,9 @@ impl Stage {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn script(&self, name: &ByteString, text: &[u8]) -> io::Result<()> {
+    pub fn script(&self, name: &ByteString, text: &[u8]) -> Result<(), ClientError> {
         let dir = self.dir.join("script");
-        make_private_dir(&dir)?;
+        make_private_dir(&dir).map_err(|e| ClientError::file("make", &dir, e))?;
         self.write(&dir.join(name.as_path()), text, 0o700)
     }
 
@@ -64,16 +74,17 @@ impl Stage {
     ///
     /// # Errors
     /// Where it cannot be read or written.
-    pub fn stdin(&self, from: &mut dyn Read) -> io::Result<()> {
-        let mut file = self.create_file(&self.dir.join("stdin"), 0o600)?;
-        io::copy(from, &mut file).map(drop)
+    pub fn stdin(&self, from: &mut dyn Read) -> Result<(), ClientError> {
+        let path = self.dir.join("stdin");
+        let copied = self.create_file(&path, 0o600).and_then(|mut file| io::copy(from, &mut file));
+        copied.map(drop).map_err(|e| ClientError::file("copy standard input to", &path, e))
     }
 
     /// Begins one more source of inputs; gives its number.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn inputs(&mut self) -> io::Result<(u32, InputWriter)> {
+    pub fn inputs(&mut self) -> Result<(u32, InputWriter), ClientError> {
         let number = self.sources;
         self.sources += 1;
         Ok((number, InputWriter::create(&self.dir.join("inputs"), number)?))
@@ -83,8 +94,9 @@ impl Stage {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn shard(&self, number: u32) -> io::Result<()> {
-        make_private_dir(&self.dir.join(number.to_string()))
+    pub fn shard(&self, number: u32) -> Result<(), ClientError> {
+        let dir = self.dir.join(number.to_string());
+        make_private_dir(&dir).map_err(|e| ClientError::file("make", &dir, e))
     }
 
     /// The files stay: whoever takes the batch in renames their directory.
@@ -96,8 +108,9 @@ impl Stage {
         OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
     }
 
-    fn write(&self, path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
-        self.create_file(path, mode)?.write_all(text)
+    fn write(&self, path: &Path, text: &[u8], mode: u32) -> Result<(), ClientError> {
+        let written = self.create_file(path, mode).and_then(|mut file| file.write_all(text));
+        written.map_err(|e| ClientError::file("write", path, e))
     }
 }
 

@@ -110,3 +110,12 @@ impl<'de> Deserialize<'de> for ByteString {
         }
     }
 }
+
+/// Text of others for a terminal: what would move the cursor or forge a line is `?`.
+///
+/// ```
+/// assert_eq!(cluster_core::bytestring::printable("a\x1b[31m\nb"), "a?[31m?b");
+/// ```
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

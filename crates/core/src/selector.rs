@@ -51,7 +51,7 @@ impl FromStr for Selector {
         }
         if let Some((key, value)) = text.split_once('=') {
             return match key {
-                "name" => Ok(Self::Name(value.to_owned())),
+                "name" => glob(value).map(|()| Self::Name(value.to_owned())),
                 "state" => value.parse().map(Self::State),
                 "system" => Ok(Self::System(value.to_owned())),
                 _ => match key.strip_prefix("meta.") {
@@ -62,6 +62,9 @@ impl FromStr for Selector {
                 },
             };
         }
+        if text.contains('@') {
+            return Err(wrong(text));
+        }
         let (batch, jobs) = match text.split_once('.') {
             Some((batch, jobs)) => (batch, Some(jobs.parse()?)),
             None => (text, None),
@@ -70,7 +73,33 @@ impl FromStr for Selector {
     }
 }
 
+/// Whether a pattern for names can match anything.
+///
+/// # Errors
+/// Where a bracket is not closed.
+pub fn glob(pattern: &str) -> Result<(), ParseError> {
+    let mut rest = pattern;
+    while let Some(open) = rest.find('[') {
+        // The first character in it closes nothing.
+        let inside = &rest[open + 1..];
+        let inside = inside.strip_prefix('^').unwrap_or(inside);
+        let from = inside.chars().next().map_or(0, char::len_utf8);
+        let Some(close) = inside[from..].find(']') else {
+            return Err(ParseError::new("pattern", pattern, "a ] for each [, which is itself [[]"));
+        };
+        rest = &inside[from + close + 1..];
+    }
+    Ok(())
+}
+
 fn wrong(text: &str) -> ParseError {
+    if text.contains('@') {
+        return ParseError::new(
+            "selector",
+            text,
+            "a job without its run, like 17.3; `cluster logs --run 2 17.3` prints that of a run",
+        );
+    }
     ParseError::new(
         "selector",
         text,
@@ -89,5 +118,22 @@ impl fmt::Display for Selector {
             Self::Meta { key, value } => write!(f, "meta.{key}={value}"),
             Self::System(name) => write!(f, "system={name}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_that_matches_nothing_and_a_run_are_told() {
+        for good in ["a*", "[ab]", "[]]", "[^]a]x", "x[[]"] {
+            assert!(glob(good).is_ok(), "{good}");
+        }
+        for bad in ["[", "a[b", "[]", "[^]"] {
+            assert!(format!("name={bad}").parse::<Selector>().is_err(), "{bad}");
+        }
+        let error = "17.3@2".parse::<Selector>().unwrap_err().to_string();
+        assert!(error.contains("--run 2 17.3"), "{error}");
     }
 }

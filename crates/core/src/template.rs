@@ -2,7 +2,9 @@
 //!
 //! A brace group that is none of these stays as it is, so that `awk '{print $1}'` needs no escape.
 
-use thiserror::Error;
+mod shell_text;
+
+pub use shell_text::{ShellTextError, shell_text};
 
 use crate::bytestring::ByteString;
 use crate::ids::JobIndex;
@@ -184,119 +186,38 @@ fn column<S: AsRef<str>>(name: &str, columns: &[S]) -> Option<usize> {
         .or_else(|| numbered().map(|n| n as usize - 1))
 }
 
-/// A command text for `sh -c` with placeholders, made safe: each becomes a positional parameter, which
-/// the shell expands quoted, so that no input is ever read as shell text.
-///
-/// Returns the new text and the words that give the parameters `$1`, `$2` … (each one placeholder).
+/// What looks like a placeholder in a word, or in a shell's text, and is none: a number beyond the columns, or, where
+/// columns have names, a word that is none of them. What else stands in braces is the program's own (`{ print $1 }`),
+/// and so are `${name}` and what repeats in a regular expression (`[0-9]{3}`).
 ///
 /// ```
-/// use cluster_core::template::shell_text;
-/// let (text, parameters) = shell_text(b"gzip -c {} > '{.}'.gz", &[""], false).unwrap();
-/// assert_eq!(text, br#"gzip -c "${1}" > ''"${2}"''.gz"#);
-/// assert_eq!(parameters, ["{}", "{.}"]);
+/// use cluster_core::template::unknown_placeholder;
+/// assert_eq!(unknown_placeholder(b"{nme}: {1}", &["name"]), Some("{nme}".to_owned()));
+/// assert_eq!(unknown_placeholder(b"{1} {3.}", &["", ""]), Some("{3.}".to_owned()));
+/// assert_eq!(unknown_placeholder(b"{print $1} {nme}", &[""]), None);
 /// ```
-///
-/// With `many` inputs to one job there is one list of parameters only: the text may then use one kind of
-/// placeholder, which becomes `"$@"`.
-///
-/// # Errors
-/// Where a placeholder stands in a place where no quoting keeps it from being read as shell text.
-pub fn shell_text<S: AsRef<str>>(
-    text: &[u8],
-    columns: &[S],
-    many: bool,
-) -> Result<(Vec<u8>, Vec<String>), ShellTextError> {
-    let mut out = Vec::with_capacity(text.len() + 16);
-    let mut parameters: Vec<String> = Vec::new();
-    let mut context = Context::default();
-    let mut rest = text;
-    while let Some(&byte) = rest.first() {
-        let close = rest.iter().position(|&b| b == b'}').filter(|_| byte == b'{');
-        let inside = close.map(|close| &rest[1..close]);
-        // `${name}` is the shell's own, whatever our columns are called.
-        let own = out.last() == Some(&b'$') && context.top() != Some(b'\'');
-        let Some(inside) = inside.filter(|inside| !own && placeholder(inside, columns).is_some()) else {
-            let taken = context.step(rest);
-            out.extend_from_slice(&rest[..taken]);
-            rest = &rest[taken..];
+pub fn unknown_placeholder<S: AsRef<str>>(text: &[u8], columns: &[S]) -> Option<String> {
+    let named = columns.iter().any(|column| !column.as_ref().is_empty());
+    let is_word = |name: &str| {
+        !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c))
+    };
+    let opens = text.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(at, _)| at);
+    for at in opens {
+        let Some(close) = text[at..].iter().position(|&byte| byte == b'}') else { break };
+        let Ok(inside) = std::str::from_utf8(&text[at + 1..at + close]) else { continue };
+        let before = &text[..at];
+        if before.ends_with(b"$") || placeholder(inside.as_bytes(), columns).is_some() {
             continue;
-        };
-        let word = format!("{{{}}}", String::from_utf8_lossy(inside));
-        rest = &rest[inside.len() + 2..];
-        let number = parameters.iter().position(|known| *known == word).unwrap_or_else(|| {
-            parameters.push(word.clone());
-            parameters.len() - 1
-        });
-        let reference = match (context.top(), many) {
-            (Some(b'A'), _) => return Err(ShellTextError::Arithmetic(word)),
-            (_, true) if parameters.len() > 1 => return Err(ShellTextError::SeveralKinds),
-            (Some(b'"' | b'\''), true) => return Err(ShellTextError::Quoted(word)),
-            (_, true) => "\"$@\"".to_owned(),
-            (Some(b'"'), false) => format!("${{{}}}", number + 1),
-            (Some(b'\''), false) => format!("'\"${{{}}}\"'", number + 1),
-            (_, false) => format!("\"${{{}}}\"", number + 1),
-        };
-        out.extend_from_slice(reference.as_bytes());
-    }
-    Ok((out, parameters))
-}
-
-/// A text for `sh -c` that cannot be made safe.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ShellTextError {
-    /// Quotes mean nothing in there, and some shells run what stands in an arithmetic value.
-    #[error("{0} inside $((…)) would be evaluated by the shell: put it into a variable before, and check it")]
-    Arithmetic(String),
-    /// There is one list of parameters.
-    #[error("with several inputs to a job the text of --sh can have one kind of placeholder")]
-    SeveralKinds,
-    /// Several words cannot be in one pair of quotes.
-    #[error("with several inputs to a job {0} cannot stand in quotes")]
-    Quoted(String),
-}
-
-/// Where in a shell text we are: `"` and `'` quotes, `(` command substitutions and groups, `` ` `` the old
-/// form of them, `A` arithmetic. The innermost is last.
-#[derive(Debug, Default)]
-struct Context(Vec<u8>);
-
-impl Context {
-    fn top(&self) -> Option<u8> {
-        self.0.last().copied()
-    }
-
-    /// Goes on over the next piece of text; how long it is.
-    fn step(&mut self, rest: &[u8]) -> usize {
-        let top = self.top();
-        if top == Some(b'\'') {
-            if rest[0] == b'\'' {
-                self.0.pop();
-            }
-            return 1;
         }
-        match rest {
-            [b'\\', _, ..] => return 2,
-            [b'$', b'(', b'(', ..] => {
-                // One for each parenthesis, so that each is closed by its own.
-                self.0.extend([b'A', b'A']);
-                return 3;
-            }
-            [b'$', b'(', ..] => {
-                self.0.push(b'(');
-                return 2;
-            }
-            [b'"', ..] if top == Some(b'"') => drop(self.0.pop()),
-            [b'"', ..] if top != Some(b'A') => self.0.push(b'"'),
-            [b'`', ..] if top == Some(b'`') => drop(self.0.pop()),
-            [b'`', ..] => self.0.push(b'`'),
-            _ if top == Some(b'"') => {}
-            [b'\'', ..] if top != Some(b'A') => self.0.push(b'\''),
-            [b'(', ..] => self.0.push(if top == Some(b'A') { b'A' } else { b'(' }),
-            [b')', ..] if matches!(top, Some(b'(' | b'A')) => drop(self.0.pop()),
-            _ => {}
+        let name = inside.strip_suffix('.').unwrap_or(inside).trim_end_matches('/');
+        let repeats = matches!(before, [.., b']' | b')' | b'.' | b'*'] | [.., b'\\', _]);
+        let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) && !repeats;
+        if is_number || (named && !name.is_empty() && is_word(name)) {
+            return Some(format!("{{{inside}}}"));
         }
-        1
     }
+    None
 }
 
 #[cfg(test)]
@@ -355,26 +276,31 @@ mod tests {
     }
 
     #[test]
-    fn shell_text_keeps_what_is_the_shells() {
-        let (text, parameters) = shell_text(br#"echo ${x} "{}" \{} {nope}"#, &["x"], false).unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), r#"echo ${x} "${1}" \{} {nope}"#);
-        assert_eq!(parameters, ["{}"]);
-        assert_eq!(shell_text(b"cat {} {.}", &[""], true), Err(ShellTextError::SeveralKinds));
-        assert!(matches!(
-            shell_text(b"echo $(( {} == 3 ))", &[""], false),
-            Err(ShellTextError::Arithmetic(_))
-        ));
-        for (text, expected) in [
-            (r#"echo "$(cat {})" "{}""#, r#"echo "$(cat "${1}")" "${1}""#),
-            (r#"echo "`cat {}`""#, r#"echo "`cat "${1}"`""#),
-            ("(cd x; cat {}) && echo {}", r#"(cd x; cat "${1}") && echo "${1}""#),
-            ("echo $((1 + (2))) {}", r#"echo $((1 + (2))) "${1}""#),
-            ("case x in a) echo {};; esac", r#"case x in a) echo "${1}";; esac"#),
-        ] {
-            let (text, _) = shell_text(text.as_bytes(), &[""], false).unwrap();
-            assert_eq!(String::from_utf8(text).unwrap(), expected);
+    fn what_only_looks_like_a_placeholder_is_told() {
+        let unknown = |text: &str, columns: &[&str]| unknown_placeholder(text.as_bytes(), columns);
+        for text in ["{0}", "x{3}", "{2/.}", "{99999999999999999999}"] {
+            assert!(unknown(text, &[""]).is_some(), "{text}");
         }
-        assert_eq!(shell_text(b"cat {}", &[""], true).unwrap().0, br#"cat "$@""#);
+        for text in [
+            "{}",
+            "{1.}",
+            "{#}",
+            "{nme}",
+            "{ print }",
+            "{print $1}",
+            "${3}",
+            "[0-9]{3}",
+            ".{2}",
+            "{1..3}",
+            "{",
+        ] {
+            assert_eq!(unknown(text, &[""]), None, "{text}");
+        }
+        assert_eq!(unknown("{{nme}", &["name"]).as_deref(), Some("{nme}"));
+        assert_eq!(unknown("{nme/.}", &["name"]).as_deref(), Some("{nme/.}"));
+        for text in ["{name}", "{name.}", "{1}", "{ print }", "${nme}", r#"{"a":1}"#, "{a,b}", "{}"] {
+            assert_eq!(unknown(text, &["name"]), None, "{text}");
+        }
     }
 
     proptest! {
@@ -384,6 +310,7 @@ mod tests {
             template.render(0, &[vec![ByteString(value)]]);
             let _ = shell_text(word.as_bytes(), &["a"], false);
             let _ = shell_text(word.as_bytes(), &["a"], true);
+            let _ = unknown_placeholder(word.as_bytes(), &["a"]);
         }
     }
 }

@@ -19,6 +19,26 @@ pub(crate) fn unshare_fs() -> io::Result<()> {
     if unsafe { libc::unshare(libc::CLONE_FS) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Keeps descriptors that this process was started with from the processes that it starts: a runner lives on, and with
+/// it the locks and pipes of a shell that happened to start it.
+pub fn keep_from_children() {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: no pointers; it sets a flag of descriptors, and neither closes nor opens any.
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if done == 0 {
+        return;
+    }
+    // Before Linux 5.11 there is no such call.
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    for fd in open.filter_map(|entry| entry.file_name().to_str()?.parse::<libc::c_int>().ok()) {
+        if fd >= FIRST as libc::c_int {
+            // SAFETY: as above; of a descriptor that is closed by now the call only says so.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
 /// Reaps a child that has ended (or waits for it) and gives its status and usage.
 ///
 /// # Errors

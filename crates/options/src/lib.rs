@@ -23,6 +23,7 @@ pub use catalogue::Catalogue;
 pub use catalogue_text::{CatalogueError, EntryError};
 pub use config::{Config, ConfigErrors};
 pub use env_export::EnvExport;
+pub use nearest::nearest;
 pub use node::Node;
 pub use option_def::{OptionDef, Rendered, Spelling};
 pub use option_error::OptionError;

@@ -4,7 +4,7 @@
 const LONGEST: usize = 64;
 
 /// The words nearest to `word`, best first, at most three; none where nothing is near.
-pub(crate) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Vec<&'w str> {
+pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Vec<&'w str> {
     let word = word.trim().to_lowercase();
     let length = word.chars().count();
     if length == 0 || length > LONGEST {

@@ -1,6 +1,7 @@
 //! `cluster attach`, and what `map` does while it waits: the outputs of a batch as they become available.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -12,13 +13,14 @@ use cluster_client::{Client, Watch};
 use cluster_core::{BatchId, IndexSet, JobId, JobIndex, JobState, Selector};
 use cluster_jobsdb::{BatchRow, JobQuery, JobRow, Selection};
 use cluster_localqueue::runner::protocol::Action;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::commands::run::{OnInterrupt, stream};
+use crate::commands::show::state_text;
+use crate::commands::stream::{AsItIs, OnInterrupt, stream};
 use crate::context::Context;
-use crate::exit::{Exit, usage};
-use crate::output::{is_terminal, talk};
+use crate::exit::{Exit, is_broken_pipe, usage};
+use crate::output::{is_terminal, span, talk};
 use crate::signals::Signals;
 
 /// The options of `attach`.
@@ -41,7 +43,7 @@ pub(crate) enum Printing {
 }
 
 pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
-    let selected = context.select(std::slice::from_ref(&args.selector))?;
+    let selected = context.select_some(std::slice::from_ref(&args.selector))?;
     let signals = Signals::watch()?;
     let mut exit = Exit::GOOD;
     for selection in selected {
@@ -80,22 +82,65 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
 fn attach_one(context: &mut Context, job: JobId, signals: &Signals) -> anyhow::Result<Exit> {
     let lender = context.enclosing();
     let patience = context.config.file_wait;
-    let Some(row) = stream(&mut context.client, job, signals, lender.as_ref(), OnInterrupt::Leave, patience)?
-    else {
-        come_back(job.batch);
-        return Ok(Exit::INTERRUPTED);
-    };
-    Ok(if row.state == JobState::Succeeded { Exit::GOOD } else { Exit::JOB_FAILED })
+    let leave = OnInterrupt::Leave;
+    let client = &mut context.client;
+    match stream(client, job, signals, lender.as_ref(), leave, patience, &mut AsItIs) {
+        Ok(Some(row)) if row.state == JobState::Succeeded => Ok(Exit::GOOD),
+        Ok(Some(row)) => {
+            let reason = row.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            talk(&format!("cluster: job {} {}{reason}", row.id, state_text(&row)));
+            Ok(Exit::JOB_FAILED)
+        }
+        Ok(None) => {
+            come_back(job.batch);
+            Ok(Exit::INTERRUPTED)
+        }
+        Err(error) if is_broken_pipe(&error) => {
+            if !context.client.job(job)?.row.state.is_end() {
+                come_back(job.batch);
+            }
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-fn come_back(batch: BatchId) {
+/// Says how to come back to jobs that go on without us.
+pub(crate) fn come_back(batch: BatchId) {
     talk(&format!(
         "\ncluster: batch {batch} goes on; come back by `cluster attach {batch}`, end it by `cluster cancel {batch}`"
     ));
 }
 
-/// Prints outputs until the batch is over.
+/// Prints outputs until the batch is over. Where nobody reads them any more the jobs go on, and that is said.
 pub(crate) fn follow(
+    context: &mut Context,
+    batch: BatchId,
+    printing: Printing,
+    signals: &Signals,
+) -> anyhow::Result<Exit> {
+    let result = print_until_over(context, batch, printing, signals);
+    if let Err(error) = &result
+        && is_broken_pipe(error)
+        && !context.client.batch(batch)?.is_finished()
+    {
+        leave(context, batch)?;
+    }
+    result
+}
+
+/// Leaves jobs that have not ended; those that run inside this process end.
+fn leave(context: &mut Context, batch: BatchId) -> anyhow::Result<()> {
+    if !context.is_foreground() {
+        come_back(batch);
+        return Ok(());
+    }
+    talk(&format!("\ncluster: the jobs of batch {batch} end with this process"));
+    context.client.act(Action::Cancel(15), &[Selection { batch, jobs: None }])?;
+    Ok(context.client.wait_all(&[batch])?)
+}
+
+fn print_until_over(
     context: &mut Context,
     batch: BatchId,
     printing: Printing,
@@ -134,14 +179,7 @@ pub(crate) fn follow(
             if let Some(bar) = &bar {
                 bar.finish_and_clear();
             }
-            if context.is_foreground() {
-                talk(&format!("\ncluster: the jobs of batch {batch} end with this process"));
-                let all = [Selection { batch, jobs: None }];
-                context.client.act(Action::Cancel(15), &all)?;
-                context.client.wait_all(&[batch])?;
-            } else {
-                come_back(batch);
-            }
+            leave(context, batch)?;
             return Ok(Exit::INTERRUPTED);
         }
         match &mut watch {
@@ -257,15 +295,39 @@ fn bar(context: &mut Context, batch: BatchId) -> anyhow::Result<Option<ProgressB
         return Ok(None);
     }
     let bar = ProgressBar::new(u64::from(context.client.batch(batch)?.count));
-    let style = "{bar:30} {pos}/{len} {msg} {per_sec} {eta} left";
-    bar.set_style(ProgressStyle::with_template(style)?);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {rate} {rest} left")?
+        .with_key("rate", |state: &ProgressState, to: &mut dyn fmt::Write| {
+            let _ = to.write_str(&rate(state.pos(), state.per_sec()));
+        })
+        .with_key("rest", |state: &ProgressState, to: &mut dyn fmt::Write| {
+            let _ = to.write_str(&rest(state.pos(), state.eta()));
+        });
+    bar.set_style(style);
     bar.enable_steady_tick(Duration::from_millis(500));
     Ok(Some(bar))
+}
+
+/// Jobs a second; nothing is known of it before one has ended.
+fn rate(ended: u64, rate: f64) -> String {
+    match rate {
+        _ if ended == 0 => "-/s".to_owned(),
+        10.0.. => format!("{rate:.0}/s"),
+        1.0..10.0 => format!("{rate:.1}/s"),
+        _ => format!("{rate:.2}/s"),
+    }
+}
+
+/// How long it goes on.
+fn rest(ended: u64, eta: Duration) -> String {
+    if ended == 0 { "-".to_owned() } else { span(Duration::from_secs(eta.as_secs())) }
 }
 
 fn message(row: &BatchRow) -> String {
     let of = |state| row.count_of(state);
     let mut parts = vec![format!("{} running", of(JobState::Running))];
+    if of(JobState::Held) > 0 {
+        parts.push(format!("{} held", of(JobState::Held)));
+    }
     if of(JobState::Failed) > 0 {
         parts.push(format!("{} failed", of(JobState::Failed)));
     }
@@ -295,4 +357,17 @@ fn summary(context: &mut Context, row: &BatchRow) -> Exit {
         row.id
     ));
     Exit::JOB_FAILED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_says_nothing_that_it_does_not_know() {
+        assert_eq!((rate(0, 0.0), rest(0, Duration::ZERO)), ("-/s".to_owned(), "-".to_owned()));
+        let rates = [0.4567, 3.21, 456.7].map(|value| rate(1, value));
+        assert_eq!(rates, ["0.46/s", "3.2/s", "457/s"]);
+        assert_eq!(rest(1, Duration::from_millis(65_300)), "1:05");
+    }
 }

@@ -55,11 +55,17 @@ pub(crate) fn release(context: Context, args: &Args) -> anyhow::Result<Exit> {
 
 fn act(mut context: Context, selectors: &[Selector], action: Action, done: &str) -> anyhow::Result<Exit> {
     let selected = context.select(selectors)?;
-    let count = context.client.act(action, &selected)?;
+    let count = context.client.act(action.clone(), &selected)?;
     if context.common.json {
         json(&serde_json::json!({ "v": 1, "changed": count }))?;
     } else if !context.common.quiet {
-        talk(&format!("{count} {} {done}", if count == 1 { "job" } else { "jobs" }));
+        let why = match (count, &action) {
+            (0, Action::Hold) => ": none is queued",
+            (0, Action::Release) => ": none is held",
+            (0, Action::Cancel(_)) => ": all have ended",
+            _ => "",
+        };
+        talk(&format!("{count} {} {done}{why}", if count == 1 { "job" } else { "jobs" }));
     }
     Ok(Exit::GOOD)
 }

@@ -47,29 +47,30 @@ struct Output<'a> {
     output: &'a cluster_core::ByteString,
 }
 
+/// Those with an output to be taken.
+const ENDED: [JobState; 2] = [JobState::Succeeded, JobState::Failed];
+
 pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
-    let selected = context.select(&args.selectors)?;
+    let selected = context.select_some(&args.selectors)?;
     let stream = if args.stderr { Stream::Err } else { Stream::Out };
     let layout = context.client.layout().clone();
     let mut copier = Copier::new(&layout);
     let mut target = Target::new(&context, args)?;
-    let (mut unfinished, mut failed, mut cleaned) = (0, 0, Cleaned::default());
+    let (ended, all) = context.client.progress(&selected)?;
+    let (unfinished, mut failed, mut cleaned) = (all - ended, 0, Cleaned::default());
     let patience = context.config.file_wait;
     let mut late = Vec::new();
     for selection in selected {
         let mut after = None;
         loop {
             // Page by page: a million jobs are never all in memory.
-            let query = JobQuery { jobs: selection.jobs.clone(), states: None, after, limit: 2000 };
+            let states = Some(ENDED.to_vec());
+            let query = JobQuery { jobs: selection.jobs.clone(), states, after, limit: 2000 };
             let rows = context.client.store()?.jobs(selection.batch, &query)?;
             let Some(last) = rows.last() else { break };
             after = Some(last.id.index);
             late.extend(wait_for_outputs(&layout, &rows, patience));
             for row in &rows {
-                if !row.state.is_end() {
-                    unfinished += 1;
-                    continue;
-                }
                 if let Some(at) = row.cleaned
                     && is_cleaned(&layout, row, stream)
                 {
@@ -81,8 +82,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             }
         }
         if args.collect {
-            let ended = [JobState::Succeeded, JobState::Failed];
-            let ended = context.client.store()?.indices_in(selection.batch, &ended)?;
+            let ended = context.client.store()?.indices_in(selection.batch, &ENDED)?;
             let jobs = selection.jobs.as_ref().map_or(ended.clone(), |jobs| ended.intersection(jobs));
             context.client.store()?.mark_collected(selection.batch, Some(&jobs), Timestamp::now())?;
         }
@@ -91,7 +91,10 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     cleaned.tell();
     if unfinished > 0 {
         talk(&format!(
-            "cluster: {unfinished} jobs have not ended and are left out; `cluster wait` waits for them"
+            "cluster: {} not ended and {} left out; `cluster wait` waits for {}",
+            if unfinished == 1 { "1 job has".to_owned() } else { format!("{unfinished} jobs have") },
+            if unfinished == 1 { "is" } else { "are" },
+            if unfinished == 1 { "it" } else { "them" },
         ));
     }
     tell_late(&late);
@@ -191,6 +194,9 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// Refuses to overwrite without `force`.
     pub(crate) fn create(path: &Path, force: bool) -> anyhow::Result<Self> {
+        if path.is_dir() {
+            return Err(usage(format!("{} is a directory: name a file in it", path.display())));
+        }
         if !force && path.symlink_metadata().is_ok() {
             return Err(usage(format!("{} is there already: overwrite it with --force", path.display())));
         }
@@ -200,8 +206,8 @@ impl NewFile {
     }
 
     pub(crate) fn file(&self) -> anyhow::Result<File> {
-        File::create(&self.beside)
-            .map_err(|error| usage(format!("cannot write {}: {error}", self.beside.display())))
+        // The one beside it is not the user's to know of.
+        Ok(File::create(&self.beside).map_err(|e| ClientError::file("write", &self.path, e))?)
     }
 
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {

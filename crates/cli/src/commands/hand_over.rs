@@ -6,7 +6,7 @@ use cluster_client::scheduler::{Plan, Sending, Sent, Throttle};
 use cluster_client::system::{System, SystemError};
 use cluster_client::{ClientError, Stage, SubmitOptions};
 use cluster_core::dialect::{DialectError, RefusalKind, SubmitRequest};
-use cluster_core::{BatchId, JobSpec};
+use cluster_core::{BatchId, JobSpec, Tag};
 
 use crate::choose::Chosen;
 use crate::context::Context;
@@ -82,17 +82,26 @@ pub(crate) fn hand_over(
 ) -> anyhow::Result<Option<Handed>> {
     let Target::System(system) = target else {
         if how.dry_run {
-            talk(&format!("cluster: the local queue would take {} jobs as they are", spec.count));
+            let limit = context.limit();
+            context.client.check(&spec, limit)?;
+            let jobs =
+                if spec.count == 1 { "1 job as it is" } else { &format!("{} jobs as they are", spec.count) };
+            talk(&format!("cluster: the local queue would take {jobs}"));
             return Ok(None);
         }
+        let never = match context.root.join("store.db").exists() {
+            true => context.client.why_never(&spec)?,
+            false => None,
+        };
         let batch = context.client.submit(stage, spec, options)?;
-        return Ok(Some(Handed { batch, trouble: None, over: false }));
+        let over = never.is_some();
+        return Ok(Some(Handed { batch, trouble: never.map(|why| cannot_run(batch, &why)), over }));
     };
     let plan = context.client.plan(system, &spec)?;
     unsaid(&how.spec.unsaid(system.config().scheduler), how.strict)?;
     unsaid(&plan.unsaid, how.strict)?;
     if how.dry_run {
-        return dry_run(system, &stage, &spec, options.hold, &plan).map(|()| None);
+        return dry_run(system, stage.tag(), &spec, options.hold, &plan).map(|()| None);
     }
     let quiet = context.common.quiet;
     let mut say = |text: &str| {
@@ -108,6 +117,10 @@ pub(crate) fn hand_over(
     }
     let sent = context.client.submit_to(system, stage, &spec, options, &plan, &mut say)?;
     Ok(Some(handed(system, sent, spec.resources.partition.as_deref(), quiet)))
+}
+
+fn cannot_run(batch: BatchId, why: &str) -> (Exit, String) {
+    (Exit::JOB_FAILED, format!("batch {batch} cannot run: dependency_never_satisfied ({why})"))
 }
 
 /// Says what came of each submission; `partition` is the one that was asked for.
@@ -163,10 +176,8 @@ pub(crate) fn handed(system: &System, sent: Sent, partition: Option<&str>, quiet
                 }
             }
             Sending::Never(why) => {
-                worse(
-                    Exit::JOB_FAILED,
-                    format!("batch {batch} cannot run: dependency_never_satisfied ({why})"),
-                );
+                let (exit, text) = cannot_run(batch, &why);
+                worse(exit, text);
             }
         }
     }
@@ -196,14 +207,20 @@ pub(crate) fn unsaid(unsaid: &[String], strict: bool) -> anyhow::Result<()> {
 }
 
 /// Prints what would be sent: the command line and the head of the script of each submission.
-fn dry_run(system: &System, stage: &Stage, spec: &JobSpec, hold: bool, plan: &Plan) -> anyhow::Result<()> {
+pub(crate) fn dry_run(
+    system: &System,
+    tag: &Tag,
+    spec: &JobSpec,
+    hold: bool,
+    plan: &Plan,
+) -> anyhow::Result<()> {
     let script = std::path::Path::new("job.sh");
     for (i, jobs) in plan.submissions.iter().enumerate() {
         let array = (jobs.len() > 1).then(|| u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         let request = SubmitRequest {
             script,
             name: &spec.name,
-            tag: stage.tag(),
+            tag,
             log: std::path::Path::new("job.sched"),
             array,
             throttle: plan.share(i),

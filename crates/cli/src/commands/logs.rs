@@ -1,7 +1,6 @@
 //! `cluster logs`: what jobs printed.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::PathBuf;
 
 use cluster_client::output::{self, Stream};
@@ -9,16 +8,17 @@ use cluster_core::{JobId, JobState, Selector, Timestamp};
 use cluster_jobsdb::JobQuery;
 use regex::bytes::Regex;
 
-use crate::commands::run::{OnInterrupt, stream};
+use crate::commands::stream::{OnInterrupt, Sink, stream};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
+use crate::lines::{Choice, Lines};
 use crate::output::{Cleaned, talk};
 use crate::signals::Signals;
 
 /// The options of `logs`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Go on printing until the job is over
+    /// Go on printing until the job is over; --tail is then the last lines of what it has printed so far
     #[arg(long, short = 'f')]
     follow: bool,
     /// The standard error instead of the standard output
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long)]
     prefix: bool,
     /// Write into this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "follow")]
     export: Option<PathBuf>,
     /// Overwrite what is there
     #[arg(long, requires = "export")]
@@ -53,7 +53,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         None => None,
     };
     let mut jobs: Vec<JobId> = Vec::new();
-    for selection in context.select(&args.selectors)? {
+    for selection in context.select_some(&args.selectors)? {
         let query = JobQuery { jobs: selection.jobs, limit: u32::MAX, ..JobQuery::default() };
         let rows = context.client.store()?.jobs(selection.batch, &query)?;
         // Of a whole batch, those that have not started have nothing to say.
@@ -63,8 +63,9 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
                 .map(|row| row.id),
         );
     }
+    let choice = Choice { prefix: String::new(), tail: args.tail, grep };
     if args.follow {
-        return follow(context, &jobs);
+        return follow(context, args, &jobs, choice);
     }
     let which = if args.stderr { Stream::Err } else { Stream::Out };
     let export = match &args.export {
@@ -73,9 +74,9 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     };
     let mut sink: Box<dyn Write> = match &export {
         Some(file) => Box::new(BufWriter::new(file.file()?)),
-        None => Box::new(BufWriter::new(std::io::stdout().lock())),
+        None => Box::new(BufWriter::new(io::stdout().lock())),
     };
-    let (mut cleaned, asked) = (Cleaned::default(), jobs.len() as u64);
+    let (mut cleaned, mut no_run, asked) = (Cleaned::default(), 0, jobs.len() as u64);
     for id in jobs {
         let from = match open(&mut context, id, args.run, which)? {
             Found::Output(from) => from,
@@ -85,11 +86,11 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             }
             Found::NoRun => {
                 talk(&format!("cluster: job {id} had no run {}", args.run.unwrap_or(1)));
+                no_run += 1;
                 continue;
             }
         };
-        let prefix = if args.prefix { format!("{id}: ") } else { String::new() };
-        print(from, &mut sink, &prefix, args.tail, grep.as_ref())?;
+        print(from, &mut sink, &of_job(&choice, args, id))?;
     }
     sink.flush()?;
     drop(sink);
@@ -97,7 +98,12 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         file.finish()?;
     }
     cleaned.tell();
-    Ok(if asked > 0 && cleaned.count() == asked { Exit::JOB_FAILED } else { Exit::GOOD })
+    Ok(match asked {
+        0 => Exit::GOOD,
+        _ if no_run == asked => Exit::USAGE,
+        _ if cleaned.count() == asked => Exit::JOB_FAILED,
+        _ => Exit::GOOD,
+    })
 }
 
 /// What there is of a run.
@@ -122,52 +128,63 @@ fn open(context: &mut Context, id: JobId, run: Option<u32>, which: Stream) -> an
     })
 }
 
-/// Byte for byte where nothing is to be chosen; else line by line, and never more than the tail in memory.
-fn print(
-    mut from: output::Output,
-    to: &mut dyn Write,
-    prefix: &str,
-    tail: Option<usize>,
-    grep: Option<&Regex>,
-) -> anyhow::Result<()> {
-    if prefix.is_empty() && tail.is_none() && grep.is_none() {
-        std::io::copy(&mut from, to)?;
+fn print(mut from: output::Output, to: &mut dyn Write, choice: &Choice) -> anyhow::Result<()> {
+    if choice.is_all() {
+        io::copy(&mut from, to)?;
         return Ok(());
     }
-    let mut lines = BufReader::with_capacity(64 << 10, from);
-    let mut last: VecDeque<Vec<u8>> = VecDeque::new();
-    let mut line = Vec::new();
+    let mut lines = Lines::new(choice.clone());
+    let mut buffer = vec![0; 64 << 10];
     loop {
-        line.clear();
-        if lines.read_until(b'\n', &mut line)? == 0 {
-            break;
+        let n = from.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(lines.end(to)?);
         }
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        if grep.is_some_and(|grep| !grep.is_match(text)) {
-            continue;
-        }
-        match tail {
-            Some(0) => {}
-            Some(tail) => {
-                if last.len() == tail {
-                    last.pop_front();
-                }
-                last.push_back(line.clone());
-            }
-            None => {
-                to.write_all(prefix.as_bytes())?;
-                to.write_all(&line)?;
-            }
-        }
+        lines.push(&buffer[..n], to)?;
     }
-    for line in last {
-        to.write_all(prefix.as_bytes())?;
-        to.write_all(&line)?;
-    }
-    Ok(())
 }
 
-fn follow(mut context: Context, jobs: &[JobId]) -> anyhow::Result<Exit> {
+/// What of a job that is followed goes to our stdout and stderr.
+struct Followed {
+    streams: &'static [Stream],
+    out: Lines,
+    err: Lines,
+}
+
+impl Followed {
+    fn each(&mut self, what: impl Fn(&mut Lines, &mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        what(&mut self.out, &mut io::stdout().lock())?;
+        what(&mut self.err, &mut io::stderr().lock())?;
+        io::stdout().flush()
+    }
+}
+
+impl Sink for Followed {
+    fn streams(&self) -> &[Stream] {
+        self.streams
+    }
+
+    fn take(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        // The one that was asked for goes to stdout, as without --follow.
+        if stream == Stream::Out || self.streams.len() == 1 {
+            let mut out = io::stdout().lock();
+            self.out.push(bytes, &mut out)?;
+            out.flush()
+        } else {
+            self.err.push(bytes, &mut io::stderr().lock())
+        }
+    }
+
+    fn caught_up(&mut self) -> io::Result<()> {
+        self.each(Lines::caught_up)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.each(Lines::end)
+    }
+}
+
+fn follow(mut context: Context, args: &Args, jobs: &[JobId], choice: Choice) -> anyhow::Result<Exit> {
     let [job] = jobs else {
         return Err(usage(format!(
             "-f follows one job, and {} are selected: name one, like 17.3",
@@ -177,6 +194,19 @@ fn follow(mut context: Context, jobs: &[JobId]) -> anyhow::Result<Exit> {
     let signals = Signals::watch()?;
     let lender = context.enclosing();
     let patience = context.config.file_wait;
-    let row = stream(&mut context.client, *job, &signals, lender.as_ref(), OnInterrupt::Leave, patience)?;
+    let choice = of_job(&choice, args, *job);
+    let mut followed = Followed {
+        streams: if args.stderr { &[Stream::Err] } else { &[Stream::Out, Stream::Err] },
+        out: Lines::new(choice.clone()),
+        err: Lines::new(choice),
+    };
+    let (client, leave) = (&mut context.client, OnInterrupt::Leave);
+    let row = stream(client, *job, &signals, lender.as_ref(), leave, patience, &mut followed)?;
     Ok(if row.is_some() { Exit::GOOD } else { Exit::INTERRUPTED })
+}
+
+/// The choice with the job's id before each line, where that was asked for.
+fn of_job(choice: &Choice, args: &Args, id: JobId) -> Choice {
+    let prefix = if args.prefix { format!("{id}: ") } else { String::new() };
+    Choice { prefix, ..choice.clone() }
 }

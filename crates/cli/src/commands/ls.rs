@@ -5,7 +5,8 @@ use std::time::Duration;
 use cluster_client::client::LOCAL;
 use cluster_client::scheduler::Refresh;
 use cluster_client::watch::LIVE;
-use cluster_core::{BatchId, JobState, Timestamp};
+use cluster_core::bytestring::printable;
+use cluster_core::{BatchId, JobState, Timestamp, selector};
 use cluster_jobsdb::{BatchFilter, BatchRow};
 use serde::Serialize;
 
@@ -94,6 +95,9 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     if args.refresh {
         trouble = refresh(&mut context)?;
     }
+    if let Some(pattern) = &args.name {
+        selector::glob(pattern)?;
+    }
     let filter = BatchFilter {
         name: args.name.clone(),
         states: Some(args.state.clone()).filter(|states| !states.is_empty()),
@@ -176,7 +180,7 @@ fn print(batches: &[BatchRow], long: bool) -> anyhow::Result<()> {
 
 /// A name on one line of a table.
 pub(crate) fn shown(name: &str) -> String {
-    let plain: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let plain = printable(name);
     match plain.char_indices().nth(40) {
         Some((at, _)) => format!("{}…", &plain[..at]),
         None => plain,

@@ -1,11 +1,13 @@
 //! `cluster map`: one job for each input.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use cluster_client::inputs::InputReader;
-use cluster_core::template::shell_text;
+use cluster_core::template::{shell_text, unknown_placeholder};
 use cluster_core::{ByteString, Command};
 use cluster_localqueue::launch::Processes;
+use cluster_options::nearest;
 
 use crate::commands::attach::{self, Printing};
 use crate::commands::hand_over::hand_over;
@@ -13,7 +15,7 @@ use crate::commands::submit;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output::talk;
-use crate::signals::Signals;
+use crate::signals::{Reading, Signals};
 use crate::sources::{SourceArgs, split_lists};
 use crate::spec_args::SpecArgs;
 use crate::what_args::after_dashes;
@@ -23,7 +25,8 @@ use crate::what_args::after_dashes;
 #[command(
     after_help = "Placeholders: {} the input, {.} without its extension, {/} its base name, {//} its directory, \
     {/.} both, {#} the job's number from 1, {1} {2.} columns by number, {name} by name. Without one the input is the \
-    last word.\n\nExamples:\n  cluster map -- gzip -k ::: *.txt\n  cluster map --glob 'src/**/*.rs' -- wc -l\n  \
+    last word. Columns are counted over --range, --glob, --from, --csv, --json-lines and ::: lists, in this order \
+    wherever they stand.\n\nExamples:\n  cluster map -- gzip -k ::: *.txt\n  cluster map --glob 'src/**/*.rs' -- wc -l\n  \
     cluster map --range 1-100 -- ./simulate --seed {}\n  cluster map --csv samples.csv --sh 'align {read1} > {sample}.bam'"
 )]
 pub(crate) struct Args {
@@ -65,9 +68,15 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         context.go_foreground(Box::new(Processes))?;
     }
     let target = spec.target(&mut context)?;
-    let mut stage = context.client.stage()?;
+    let signals = if detach { None } else { Some(Signals::watch()?) };
+    let reading = Reading::start(detach)?;
+    let mut stage = reading.stage(|| context.client.stage())?;
     let mut plan = sources.plan(&mut stage, &words, &context.cwd)?;
+    drop(reading);
     let columns = InputReader::columns(&plan);
+    for text in words.command.iter().chain(&sh) {
+        refuse_unknown(text, &columns)?;
+    }
     let count = plan.jobs().ok_or_else(|| usage("that would be more than four billion jobs"))?;
     if count == 0 {
         return Err(usage("there are no inputs, so there is nothing to do"));
@@ -89,7 +98,6 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     job.count = count;
     job.inputs = Some(plan);
     let options = spec.options(&context)?;
-    let signals = if detach { None } else { Some(Signals::watch()?) };
     let Some(handed) = hand_over(&mut context, &target, stage, job, &options, spec.how())? else {
         return Ok(Exit::GOOD);
     };
@@ -109,6 +117,23 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         (false, false) => Printing::InOrder,
     };
     attach::follow(&mut context, batch, printing, &signals)
+}
+
+/// A placeholder that is none would be taken for text, and the input put behind it.
+fn refuse_unknown(text: &OsStr, columns: &[String]) -> anyhow::Result<()> {
+    let Some(unknown) = unknown_placeholder(text.as_bytes(), columns) else { return Ok(()) };
+    let name = unknown.trim_matches(['{', '}', '.', '/']);
+    let named: Vec<&str> = columns.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    let near = nearest(name, named.iter().copied());
+    let instead = match (near.first(), columns.len()) {
+        (Some(near), _) => format!("did you mean {{{near}}}?"),
+        (None, 1) => "there is one column, {1}".to_owned(),
+        (None, count) if named.is_empty() => format!("there are {count} columns, {{1}} to {{{count}}}"),
+        (None, _) => format!("there are the columns {}", named.join(", ")),
+    };
+    Err(usage(format!(
+        "{unknown} is no placeholder here: {instead} (text that is to stay as it is can be kept in a script)"
+    )))
 }
 
 /// The text's placeholders become positional parameters, which the shell expands quoted.

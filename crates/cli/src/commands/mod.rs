@@ -18,6 +18,7 @@ pub(crate) mod queue;
 pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod show;
+pub(crate) mod stream;
 pub(crate) mod submit;
 pub(crate) mod system;
 pub(crate) mod tidy;

@@ -1,23 +1,15 @@
 //! `cluster run`: one job as if it ran here: its output streams, its exit code is ours.
 
-use std::io::Write;
-use std::os::fd::AsFd;
-use std::time::Duration;
-
-use cluster_client::arrival::wait_for_outputs;
-use cluster_client::follow::Follower;
-use cluster_client::output::{Copier, Stream};
-use cluster_client::{Client, Lender, Watch};
-use cluster_core::{Cause, IndexSet, JobId};
+use cluster_core::{Cause, JobId};
 use cluster_jobsdb::{JobRow, Selection};
 use cluster_localqueue::launch::Processes;
 use cluster_localqueue::runner::protocol::Action;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::commands::get::tell_late;
+use crate::commands::attach::come_back;
+use crate::commands::stream::{AsItIs, OnInterrupt, stream};
 use crate::commands::submit;
 use crate::context::Context;
-use crate::exit::{Exit, code, is_broken_pipe};
+use crate::exit::{Exit, code, is_broken_pipe, told};
 use crate::output::talk;
 use crate::signals::Signals;
 use crate::spec_args::SpecArgs;
@@ -44,6 +36,10 @@ pub(crate) struct Args {
 /// Our own failure, as `timeout` and `env` have it.
 const OURS: Exit = Exit(125);
 
+/// As if the signals HUP and PIPE had ended us.
+const HUNG_UP: Exit = Exit(129);
+const BROKEN_PIPE: Exit = Exit(141);
+
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let signals = Signals::watch()?;
     if args.foreground {
@@ -54,7 +50,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         Ok(None) => return Ok(Exit::GOOD),
         Err(error) if args.detach => return Err(error),
         Err(error) => {
-            talk(&format!("cluster: {error:#}"));
+            talk(&format!("cluster: {}", told(&error)));
             let code = code(&error);
             return Ok(if code == Exit::USAGE { code } else { OURS });
         }
@@ -71,16 +67,30 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     }
     let lender = context.enclosing();
     let mut interrupted = false;
-    let on_interrupt = OnInterrupt::Cancel(&mut interrupted);
+    let ends_with_us = context.is_foreground();
+    let on_interrupt = OnInterrupt::Cancel { interrupted: &mut interrupted, ends_with_us };
     let patience = context.config.file_wait;
     let job = JobId { batch, index: 0 };
-    match stream(&mut context.client, job, &signals, lender.as_ref(), on_interrupt, patience) {
+    let client = &mut context.client;
+    match stream(client, job, &signals, lender.as_ref(), on_interrupt, patience, &mut AsItIs) {
         Ok(Some(row)) => Ok(report(&row, interrupted)),
-        Ok(None) => Ok(Exit::INTERRUPTED),
-        Err(error) if is_broken_pipe(&error) => Err(error),
+        // The terminal is gone.
+        Ok(None) => {
+            come_back(batch);
+            Ok(HUNG_UP)
+        }
+        // As SIGPIPE would end a command in its place: nobody reads what it prints.
+        Err(error) if is_broken_pipe(&error) => {
+            let all = [Selection { batch, jobs: None }];
+            if client.act(Action::Cancel(15), &all)? > 0 {
+                talk(&format!("cluster: job {job} was cancelled: nobody reads its output any more"));
+            }
+            Ok(BROKEN_PIPE)
+        }
         Err(error) => {
             talk(&format!(
-                "cluster: {error:#}; job {batch}.0 goes on: `cluster attach {batch}` goes back to it"
+                "cluster: {}; job {batch}.0 goes on: `cluster attach {batch}` goes back to it",
+                told(&error)
             ));
             Ok(OURS)
         }
@@ -108,102 +118,4 @@ fn report(row: &JobRow, interrupted: bool) -> Exit {
         (0, _) => 125,
         (code, _) => code.clamp(1, 255) as u8,
     })
-}
-
-/// What Ctrl-C does to the job.
-pub(crate) enum OnInterrupt<'a> {
-    /// It goes to the job, and the second one kills it; noted here.
-    Cancel(&'a mut bool),
-    /// The job goes on, we do not.
-    Leave,
-}
-
-/// Prints what a job prints until it is over; `None` where we left it.
-pub(crate) fn stream(
-    client: &mut Client,
-    job: JobId,
-    signals: &Signals,
-    lender: Option<&Lender>,
-    mut on_interrupt: OnInterrupt<'_>,
-    patience: Duration,
-) -> anyhow::Result<Option<JobRow>> {
-    let one = [Selection { batch: job.batch, jobs: Some(IndexSet::range(job.index, job.index + 1)) }];
-    let mut row = client.job(job)?.row;
-    let streams = [Stream::Out, Stream::Err];
-    let mut follower = Follower::new(client.layout(), job, row.k, &streams)?;
-    let mut watch: Option<Watch> = None;
-    let (_, scheduled) = client.by_scheduler([job.batch])?;
-    let mut ticker = client.ticker(&scheduled)?;
-    while !row.state.is_end() {
-        if ticker.is_none() && watch.is_none() {
-            // Looked before the watch stood: what ended in between is seen at the next look.
-            watch = Some(client.watch(&[job.batch], lender)?);
-        } else {
-            let changed = wait(watch.as_ref(), &follower, signals)?;
-            if let Some(signal) = signals.take() {
-                let OnInterrupt::Cancel(interrupted) = &mut on_interrupt else { return Ok(None) };
-                let signal = if **interrupted { 9 } else { signal };
-                **interrupted = true;
-                client.act(Action::Cancel(signal), &one)?;
-            }
-            if changed && watch.as_mut().is_some_and(|watch| watch.news().is_err()) {
-                // The runner was killed or replaced; the job is not.
-                watch = None;
-            }
-        }
-        if let Some(ticker) = &mut ticker {
-            ticker.tick(client, &scheduled, &mut |text| talk(&format!("cluster: {text}")))?;
-        }
-        pump(&mut follower)?;
-        // Only the runner's news, or the scheduler's, say that it ended; its own output says nothing of it.
-        row = client.job(job)?.row;
-        follower.watch_dir();
-    }
-    tell_late(&wait_for_outputs(client.layout(), std::slice::from_ref(&row), patience));
-    pump(&mut follower)?;
-    finish(client, &row, &follower)?;
-    Ok(Some(row))
-}
-
-/// What was packed, or written after the last look, is printed from where the follower was.
-fn finish(client: &Client, row: &JobRow, follower: &Follower) -> anyhow::Result<()> {
-    let mut copier = Copier::new(client.layout());
-    for stream in [Stream::Out, Stream::Err] {
-        if follower.seen(stream) == 0 {
-            let mut out: Box<dyn Write> = match stream {
-                Stream::Out => Box::new(std::io::stdout().lock()),
-                Stream::Err => Box::new(std::io::stderr().lock()),
-            };
-            copier.copy(row, stream, &mut out)?;
-            out.flush()?;
-        }
-    }
-    Ok(())
-}
-
-fn pump(follower: &mut Follower) -> std::io::Result<()> {
-    follower.pump(|stream, bytes| match stream {
-        Stream::Out => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(bytes)?;
-            out.flush()
-        }
-        Stream::Err => std::io::stderr().lock().write_all(bytes),
-    })
-}
-
-/// Waits for anything; true where the runner has news.
-fn wait(watch: Option<&Watch>, follower: &Follower, signals: &Signals) -> anyhow::Result<bool> {
-    let mut fds = vec![
-        PollFd::from_borrowed_fd(follower.as_fd(), PollFlags::IN),
-        PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
-    ];
-    fds.extend(watch.map(|watch| PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)));
-    // A directory that appears after the watch was set, and what other hosts write, are seen at the next look.
-    let timeout = Timespec { tv_sec: 1, tv_nsec: 0 };
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(_) => Ok(fds.get(2).is_some_and(|fd| !fd.revents().is_empty())),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }

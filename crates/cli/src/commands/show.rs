@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use cluster_client::Job;
 use cluster_client::local::DiskSubmission;
 use cluster_client::output::{Stream, file, is_cleaned};
-use cluster_core::{ByteString, Cause, JobId, JobState, Selector, Timestamp, shell};
+use cluster_core::bytestring::printable;
+use cluster_core::{ByteString, Cause, IndexSet, JobId, JobState, Selector, Timestamp, shell};
 use cluster_jobsdb::{JobQuery, JobRow, RunRow, Selection};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -37,16 +38,19 @@ pub(crate) struct Args {
     /// Jobs in this state alone
     #[arg(long, value_name = "STATE")]
     state: Vec<JobState>,
-    /// At most so many jobs of each batch
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    limit: u32,
+    /// At most so many jobs of each batch [default: 1000, and all with --json or where they are named]
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
     /// Batches or jobs
     #[arg(default_value = "last")]
     selectors: Vec<Selector>,
 }
 
+/// So many jobs of a batch are shown where nothing else is said.
+const MOST: u32 = 1000;
+
 pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
-    let selected = context.select(&args.selectors)?;
+    let selected = context.select_some(&args.selectors)?;
     let mut cleaned = Cleaned::default();
     for selection in &selected {
         let per_job =
@@ -67,13 +71,29 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn jobs(context: &mut Context, args: &Args, selection: &Selection) -> anyhow::Result<Vec<JobId>> {
+    let named = selection.jobs.is_some() || context.common.json;
+    let limit = args.limit.unwrap_or(if named { u32::MAX } else { MOST });
     let query = JobQuery {
         jobs: selection.jobs.clone(),
         states: Some(args.state.clone()).filter(|states| !states.is_empty()),
         after: None,
-        limit: args.limit,
+        limit,
     };
     let rows = context.client.store()?.jobs(selection.batch, &query)?;
+    if rows.len() as u64 == u64::from(limit) {
+        let all = match &query.states {
+            Some(states) => context.client.store()?.indices_in(selection.batch, states)?,
+            None => IndexSet::range(0, context.client.batch(selection.batch)?.count),
+        };
+        let all = selection.jobs.as_ref().map_or(all.clone(), |jobs| all.intersection(jobs)).len();
+        if all > rows.len() as u64 {
+            output::talk(&format!(
+                "cluster: {} more jobs of batch {} are not shown; --limit {all} shows them",
+                all - rows.len() as u64,
+                selection.batch
+            ));
+        }
+    }
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
@@ -130,6 +150,9 @@ fn show_job(context: &mut Context, args: &Args, id: JobId, cleaned: &mut Cleaned
     if args.script {
         let path = context.client.layout().script(id.batch, job.row.k);
         let text = std::fs::read(&path).map_err(|e| cluster_client::ClientError::file("read", path, e))?;
+        if context.common.json {
+            return output::json(&json!({ "v": 1, "job": id, "script": ByteString(text) }));
+        }
         return Ok(std::io::stdout().lock().write_all(&text)?);
     }
     if args.raw {
@@ -342,7 +365,10 @@ struct Fields(Vec<(String, String)>);
 
 impl Fields {
     fn add(&mut self, name: &str, value: impl ToString) {
-        self.0.push((name.to_owned(), value.to_string()));
+        // Of a command of several lines each is one.
+        let lines: Vec<_> = value.to_string().split('\n').map(printable).collect();
+        let text = lines.join(if name == "command" { "\n" } else { "?" });
+        self.0.push((printable(name), text));
     }
 
     fn print(&self) -> anyhow::Result<()> {

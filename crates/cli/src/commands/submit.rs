@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use crate::commands::hand_over::{Handed, hand_over};
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 use crate::output;
+use crate::signals::Reading;
 use crate::spec_args::SpecArgs;
 use crate::what_args::WhatArgs;
 
@@ -38,7 +39,11 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
 
 /// Prints a new batch's id, and what kept it from arriving.
 pub(crate) fn told(context: &Context, handed: Handed, jobs: u32) -> anyhow::Result<Exit> {
-    tell(context, handed.batch, jobs)?;
+    let batch = handed.batch;
+    if let Err(error) = tell(context, batch, jobs) {
+        // Whoever cannot read the id must not submit it again.
+        return Err(error.context(format!("batch {batch} was submitted, and its id cannot be told")));
+    }
     let Some((exit, text)) = handed.trouble else { return Ok(Exit::GOOD) };
     output::talk(&format!("cluster: {text}"));
     Ok(exit)
@@ -63,13 +68,24 @@ pub(crate) fn one(
 ) -> anyhow::Result<Option<Handed>> {
     let target = spec.target(context)?;
     first_time(context);
-    let stage = context.client.stage()?;
-    let what = (what.resolve(context, &stage, spec.is_strict())?, what.reads_stdin());
-    let mut job = spec.spec(context, &target, &stage, what.0.command, &what.0.first, false)?;
-    if stdin && !what.1 {
+    if stdin && what.reads_stdin() {
+        return Err(usage(
+            "--stdin: the script is read from standard input already (-), and nothing is left of it",
+        ));
+    }
+    let reading = match stdin || what.reads_stdin() {
+        true => Some(Reading::start(!followed)?),
+        false => None,
+    };
+    let make = || context.client.stage();
+    let stage = reading.as_ref().map_or_else(make, |reading| reading.stage(make))?;
+    let what = what.resolve(context, &stage, spec.is_strict())?;
+    let mut job = spec.spec(context, &target, &stage, what.command, &what.first, false)?;
+    if stdin {
         stage.stdin(&mut std::io::stdin().lock())?;
         job.stdin = true;
     }
+    drop(reading);
     if followed {
         stage.shard(0)?;
     }

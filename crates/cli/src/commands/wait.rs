@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use cluster_client::system::{Foreign, System, Wanted};
 use cluster_client::{Look, Until, Waited, Waiting};
-use cluster_core::{ForeignDependency, JobState, RemoteId, Selector, Walltime};
+use cluster_core::{ForeignDependency, JobState, RemoteId, Selector, Walltime, shell};
 use cluster_jobsdb::Selection;
 
 use crate::choose;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output::{json, span, talk};
+use crate::signals::Signals;
 
 /// The options of `wait`.
 #[derive(Debug, clap::Args)]
@@ -77,6 +78,9 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     };
     let foreign =
         args.all_users || !args.user.is_empty() || !args.partition.is_empty() || !wanted.ids.is_empty();
+    if !foreign || !args.selectors.is_empty() {
+        Signals::end_by(come_back(&args.selectors))?;
+    }
     if !foreign {
         if selectors.is_empty() {
             selectors.push(Selector::Last);
@@ -100,6 +104,23 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit(first.0.max(second.0)))
 }
 
+/// Says how to come back to jobs that go on without us.
+fn come_back(selectors: &[For]) -> String {
+    let named = |one: &For| match one {
+        For::Ours(selector) => Some(shell::join([selector.to_string().as_bytes()])),
+        For::Remote(_) => None,
+    };
+    let ours: Vec<_> = selectors.iter().filter_map(named).collect();
+    let all = match ours.is_empty() {
+        true if selectors.is_empty() => "last".to_owned(),
+        true => return "\ncluster: the jobs go on".to_owned(),
+        false => String::from_utf8_lossy(&ours.join(&b' ')).into_owned(),
+    };
+    format!(
+        "\ncluster: the jobs go on; wait for them again by `cluster wait {all}`, end them by `cluster cancel {all}`"
+    )
+}
+
 /// Jobs of this root.
 fn ours(
     context: &mut Context,
@@ -107,10 +128,7 @@ fn ours(
     selectors: &[Selector],
     deadline: Option<Instant>,
 ) -> anyhow::Result<Exit> {
-    let selected = context.select(selectors)?;
-    if selected.is_empty() {
-        return Err(usage("there is nothing to wait for: no job is selected"));
-    }
+    let selected = context.select_some(selectors)?;
     let until = if args.any { Until::Any } else { Until::All };
     let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let lender = context.enclosing();
@@ -130,7 +148,14 @@ fn ours(
     match &waited {
         Waited::TimedOut => {
             if !context.common.quiet {
-                talk(&format!("cluster: {} of {all} jobs have not ended", all - ended));
+                let left = all - ended;
+                talk(&match all {
+                    1 => "cluster: the job has not ended".to_owned(),
+                    _ => format!(
+                        "cluster: {left} of {all} jobs {} not ended",
+                        if left == 1 { "has" } else { "have" }
+                    ),
+                });
             }
             return Ok(Exit::TIMED_OUT);
         }

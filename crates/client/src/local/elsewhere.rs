@@ -1,7 +1,11 @@
-//! Local jobs of another host, seen from here: only its runner can end them, and it is asked by a file.
+//! Local jobs that our runner does not have. Those of another host only its runner can end, and it is asked by a file;
+//! those of a process that runs them itself (`--foreground`) are that one's, and it is asked as a runner is.
 
-use cluster_core::Timestamp;
+use std::collections::BTreeMap;
+
+use cluster_core::{BatchId, Timestamp};
 use cluster_jobsdb::{CancelRequest, Selection, Store};
+use cluster_localqueue::runner::ConnectError;
 use cluster_localqueue::runner::protocol::{Action, Refusal, RefusalKind};
 
 use super::owner::Owner;
@@ -44,4 +48,37 @@ pub(crate) fn ask(
         request.send(store.root().to_owned().as_path(), &tag)?;
     }
     Ok((ours, asked))
+}
+
+/// Takes the batches of other processes that run their jobs themselves out of `selected`. What a dead one left is the
+/// runner's.
+///
+/// # Errors
+/// Where the store cannot be read.
+#[allow(clippy::type_complexity)]
+pub(crate) fn of_processes(
+    store: &mut Store,
+    selected: Vec<Selection>,
+) -> Result<(Vec<Selection>, BTreeMap<u32, Vec<Selection>>), ClientError> {
+    let us = std::process::id();
+    let mut ours = Vec::with_capacity(selected.len());
+    let mut theirs: BTreeMap<u32, Vec<Selection>> = BTreeMap::new();
+    for selection in selected {
+        let row = store.batch(selection.batch)?.filter(|row| !row.is_finished());
+        let owner = row.and_then(|row| row.owner).map(|owner| Owner::parse(&owner));
+        match owner.filter(|owner| !owner.is_gone()).and_then(|owner| owner.process()) {
+            Some(pid) if pid != us => theirs.entry(pid).or_default().push(selection),
+            _ => ours.push(selection),
+        }
+    }
+    Ok((ours, theirs))
+}
+
+/// The process that has a batch cannot be asked.
+pub(crate) fn unheard(batch: BatchId, pid: u32, error: &ConnectError) -> ClientError {
+    let message = format!(
+        "batch {batch} runs inside process {pid} of this host (--foreground), which cannot be asked from here ({error}): \
+         end it by kill -INT {pid}"
+    );
+    ClientError::Refused(Refusal { kind: RefusalKind::Ending, message })
 }

@@ -16,6 +16,7 @@ pub use files::DiskSubmission;
 pub(crate) use files::{write_new, write_private};
 pub use owner::Owner;
 pub use root_store::LocalStore;
+pub(crate) use root_store::resolved;
 
 use crate::layout::Layout;
 use claim::Claim;

@@ -47,6 +47,11 @@ impl Owner {
         self.machine == other.machine
     }
 
+    /// The process, where it is one that runs its jobs itself.
+    pub fn process(&self) -> Option<u32> {
+        self.process.map(|(pid, _)| pid)
+    }
+
     /// Whether it is a process of this machine that is gone.
     pub fn is_gone(&self) -> bool {
         self.process.is_some_and(|(pid, start)| started_at(pid) != Some(start))

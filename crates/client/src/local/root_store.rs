@@ -12,6 +12,8 @@ use cluster_localqueue::event::Event;
 use cluster_localqueue::runner::protocol::{Refusal, Resubmit, Submit};
 use cluster_localqueue::runner::{Accepted, Asked, Change, RootStore, Settled, StoreFailure, Unfinished};
 
+pub(crate) use submit::resolved;
+
 use super::claim::Claim;
 use super::owner::Owner;
 use crate::layout::Layout;
@@ -156,7 +158,8 @@ mod tests {
     }
 
     fn again(batch: BatchId, jobs: IndexSet, bits: u64) -> Resubmit {
-        Resubmit { tag: Tag::from_bits(bits), batch, jobs, spec: None, keep_script: false }
+        let spec = JobSpec::single("x", vec!["true".into()], "/".into());
+        Resubmit { tag: Tag::from_bits(bits), batch, jobs, spec, keep_script: false, hold: false }
     }
 
     #[test]

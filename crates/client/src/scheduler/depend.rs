@@ -93,6 +93,18 @@ pub(crate) fn resolve(
     Ok(later.map_or(Resolved::Ready(waits), Resolved::Later))
 }
 
+/// Why jobs with this spec can never run, as far as the store knows by now.
+pub(crate) fn never(store: &mut Store, spec: &JobSpec) -> Result<Option<String>, ClientError> {
+    for dependency in &spec.dependencies {
+        let Some(batch) = store.batch(dependency.batch)? else { continue };
+        let jobs = jobs_of(dependency, &batch)?;
+        if let Left::Never(why) = left_of(store, dependency.kind, &batch, &jobs)? {
+            return Ok(Some(format!("{dependency}: {why}")));
+        }
+    }
+    Ok(None)
+}
+
 fn jobs_of(dependency: &Dependency, batch: &BatchRow) -> Result<IndexSet, ClientError> {
     let all = IndexSet::range(0, batch.count);
     let jobs = dependency.jobs.clone().unwrap_or_else(|| all.clone());

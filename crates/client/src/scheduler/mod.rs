@@ -23,6 +23,7 @@ mod take;
 mod theirs;
 mod tick;
 
+pub(crate) use depend::never;
 pub use follow::{Refresh, Refreshed};
 pub use plan::Throttle;
 pub use send::Sending;

@@ -38,7 +38,7 @@ impl Client {
         }
         let spec = self.spec(batch, chunk.k)?;
         let jobs = IndexSet::range(0, spec.count);
-        let plan = match self.plan_for(system, &spec, &jobs, chunk.tried.is_none()) {
+        let plan = match self.plan_looking(system, &spec, &jobs, chunk.tried.is_none()) {
             Ok(plan) => plan,
             // What it waits for is not there any more, or not as it was: nobody can tell when it may run.
             Err(ClientError::Usage(why)) => return self.never(&chunk, &why, report),

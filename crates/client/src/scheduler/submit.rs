@@ -13,7 +13,7 @@ use cluster_core::{
 use cluster_jobsdb::{ChunkRow, FileSystem, NewBatch, NewSubmission};
 use cluster_localqueue::files::make_private_dir;
 
-use crate::client::{Client, SubmitOptions, draw_tag};
+use crate::client::{Again, Client, SubmitOptions, draw_tag};
 use crate::error::ClientError;
 use crate::local::{DiskSubmission, write_new, write_private};
 use crate::scheduler::depend::{Resolved, Waits, resolve};
@@ -93,12 +93,25 @@ impl Client {
     /// # Errors
     /// A dependency that makes no sense, or a store that cannot be read.
     pub fn plan(&mut self, system: &System, spec: &JobSpec) -> Result<Plan, ClientError> {
-        self.plan_for(system, spec, &IndexSet::range(0, spec.count), true)
+        self.plan_for(system, spec, &IndexSet::range(0, spec.count))
     }
 
-    /// The plan for some jobs; `look` at jobs that are not ours and that it waits for, which what was handed over
-    /// already needs no more.
-    pub(crate) fn plan_for(
+    /// The same for some jobs of it, as they are sent again.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn plan_for(
+        &mut self,
+        system: &System,
+        spec: &JobSpec,
+        jobs: &IndexSet,
+    ) -> Result<Plan, ClientError> {
+        self.plan_looking(system, spec, jobs, true)
+    }
+
+    /// The plan; `look` at jobs that are not ours and that it waits for, which what was handed over already needs no
+    /// more.
+    pub(crate) fn plan_looking(
         &mut self,
         system: &System,
         spec: &JobSpec,
@@ -226,8 +239,7 @@ impl Client {
         system: &System,
         batch: BatchId,
         jobs: &IndexSet,
-        spec: &JobSpec,
-        keep_script: bool,
+        again: &Again,
         say: &mut dyn FnMut(&str),
     ) -> Result<Sent, ClientError> {
         let dir = self.layout().batch(batch);
@@ -236,16 +248,14 @@ impl Client {
                 "the files of batch {batch} were cleaned: submit it anew"
             )));
         }
-        let plan = self.plan_for(system, spec, jobs, true)?;
+        let Again { spec, keep_script, hold } = again;
+        self.refuse_waiting_for_itself(batch, jobs, spec)?;
+        let plan = self.plan_for(system, spec, jobs)?;
         let _lock = SendLock::wait(&dir, LOCK_PATIENCE).map_err(|e| ClientError::file("lock", &dir, e))?;
         let last = self.store()?.submissions(batch)?.iter().map(|one| one.k).max().unwrap_or(0);
         let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
-        let submissions = submissions(&plan, false, &tag)?;
-        let later = matches!(plan.resolved, Resolved::Later(_));
-        let state = if later { JobState::Created } else { JobState::Submitting };
-        let ks = self.store()?.resubmit_chunks(batch, &submissions, state, Timestamp::now())?;
-        let chunks: Vec<ChunkRow> =
-            self.store()?.chunks(batch)?.into_iter().filter(|chunk| ks.contains(&chunk.k)).collect();
+        let submissions = submissions(&plan, *hold, &tag)?;
+        // Before anything is recorded: without it nothing is sent.
         let kept = match keep_script {
             true => {
                 let path = self.layout().script(batch, last);
@@ -253,6 +263,12 @@ impl Client {
             }
             false => None,
         };
+        let later = matches!(plan.resolved, Resolved::Later(_));
+        let state = if later { JobState::Created } else { JobState::Submitting };
+        let ks = self.store()?.resubmit_chunks(batch, &submissions, state, Timestamp::now())?;
+        self.store()?.set_priority(batch, Some(jobs), spec.priority)?;
+        let chunks: Vec<ChunkRow> =
+            self.store()?.chunks(batch)?.into_iter().filter(|chunk| ks.contains(&chunk.k)).collect();
         for chunk in &chunks {
             self.write_submission(system, chunk, spec, &plan, kept.as_deref())
                 .map_err(|e| ClientError::file("write to", &dir, e))?;

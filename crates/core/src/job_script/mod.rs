@@ -165,6 +165,8 @@ const COMMAND: &str = r#"
 # A subshell that execs: `exec` never finds a builtin, so the words run as the kernel would run them.
 (
   cd "$_cluster_cwd" || exit 126
+  # Of a job that is started without a script there is none.
+  unset OLDPWD
   export PWD
   case $1 in
     -*) exec env -- "$@" ;;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use cluster_core::{ByteString, MemSize, Resources};
+use cluster_core::{ByteString, JobSpec, MemSize, Resources};
 
 use super::protocol::{Refusal, RefusalKind, Reply, Report, Request, RootReport, Submit, VERSION};
 use super::root::RunnerRoot;
@@ -20,7 +20,10 @@ impl Runner {
                 Err(refusal) => Err(refusal),
             },
             Request::Resubmit { root, what } => match self.root(root.as_path()).await {
-                Ok(root) => root.resubmit(what).await.map(Reply::Resubmitted),
+                Ok(root) => match too_large(&what.spec, self.engine.status().capacity) {
+                    None => root.resubmit(what).await.map(Reply::Resubmitted),
+                    Some(refusal) => Err(refusal),
+                },
                 Err(refusal) => Err(refusal),
             },
             Request::Act { root, action, targets } => match self.root(root.as_path()).await {
@@ -59,20 +62,7 @@ impl Runner {
             return Err(refusal(RefusalKind::Ending, "the runner is ending"));
         }
         let capacity = self.engine.status().capacity;
-        let too_large = |batch: &Submit| {
-            let need = need_of(&batch.spec.resources);
-            (!capacity.fits(&need)).then(|| {
-                refusal(
-                    RefusalKind::TooLarge,
-                    format!(
-                        "a job of {} asks for {need}, and jobs here may take {capacity} in all: ask for less, use \
-                         --fit, or raise the limit by `cluster local set`",
-                        batch.spec.name
-                    ),
-                )
-            })
-        };
-        let refused: Vec<_> = batches.iter().map(too_large).collect();
+        let refused: Vec<_> = batches.iter().map(|batch| too_large(&batch.spec, capacity)).collect();
         let fitting =
             batches.into_iter().zip(&refused).filter(|(_, no)| no.is_none()).map(|(batch, _)| batch);
         let mut results = root.submit(fitting.collect()).await.into_iter();
@@ -144,6 +134,21 @@ impl Runner {
         self.engine.set_capacity(limited(self.configured, *limits));
         Ok(())
     }
+}
+
+/// Why jobs would never start where all together may take `capacity`.
+pub fn too_large(spec: &JobSpec, capacity: Amount) -> Option<Refusal> {
+    let need = need_of(&spec.resources);
+    (!capacity.fits(&need)).then(|| {
+        refusal(
+            RefusalKind::TooLarge,
+            format!(
+                "a job of {} asks for {need}, and jobs here may take {capacity} in all: ask for less, use --fit, or \
+                 raise the limit by `cluster local set`",
+                spec.name
+            ),
+        )
+    })
 }
 
 /// What one job takes of this machine.

@@ -16,7 +16,8 @@ mod serve;
 mod store;
 mod watch_dirs;
 
-pub use answer::need_of;
+pub use crate::sys::keep_from_children;
+pub use answer::{need_of, too_large};
 pub use connect::{ConnectError, Connection, Launcher, connect, connect_or_start};
 pub use place::{Place, PlaceError};
 pub use serve::{RunnerError, Settings, run};

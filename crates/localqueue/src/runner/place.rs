@@ -44,6 +44,12 @@ impl Place {
         Self { dir: given.unwrap_or_else(|| PathBuf::from(format!("/var/tmp/cluster-{uid}"))) }
     }
 
+    /// Where a process of this user listens that runs its jobs itself.
+    #[must_use]
+    pub fn of_process(&self, pid: u32) -> Self {
+        Self { dir: self.dir.join(format!("foreground-{pid}")) }
+    }
+
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir

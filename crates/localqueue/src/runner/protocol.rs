@@ -46,12 +46,14 @@ pub struct Resubmit {
     pub batch: BatchId,
     /// The jobs.
     pub jobs: IndexSet,
-    /// Changed from before, where it was; `None` takes the batch's own.
-    #[serde(default)]
-    pub spec: Option<JobSpec>,
+    /// What they ask for now.
+    pub spec: JobSpec,
     /// Whether the last script is sent as it lies there.
     #[serde(default)]
     pub keep_script: bool,
+    /// Whether they begin held.
+    #[serde(default)]
+    pub hold: bool,
 }
 
 /// Jobs of one batch; `None` is all of them.

@@ -6,6 +6,7 @@ use cluster_localqueue::event::{Ended, Event, StreamPlace as Place};
 use cluster_localqueue::runner::StoreFailure;
 
 use super::{LocalStore, failed};
+use crate::scheduler::never;
 
 impl LocalStore {
     /// [`cluster_localqueue::runner::RootStore::commit`].
@@ -51,7 +52,20 @@ impl LocalStore {
         if jobs.is_empty() {
             return Ok(());
         }
-        self.store.set_unstarted(batch, Some(&jobs), &Unstarted::Ended { cause, reason: None }, at).map(drop)
+        let reason = match cause {
+            Cause::DependencyNeverSatisfied => self.why_never(batch, k),
+            _ => None,
+        };
+        self.store.set_unstarted(batch, Some(&jobs), &Unstarted::Ended { cause, reason }, at).map(drop)
+    }
+
+    /// What kept the jobs of a submission from ever starting, for people: without it they have only the cause.
+    fn why_never(&mut self, batch: BatchId, k: SubmissionNumber) -> Option<String> {
+        let spec = match self.submitted_spec(batch, k) {
+            Some(spec) => spec,
+            None => self.store.batch(batch).ok()??.spec().ok()?,
+        };
+        never(&mut self.store, &spec).ok()?
     }
 
     fn ended(&self, ended: &Ended) -> JobChange {

@@ -7,7 +7,7 @@ use cluster_jobsdb::{BatchRow, StoreError, Unstarted};
 use cluster_localqueue::runner::{StartedJob, Unfinished, WorkPlan, need_of};
 
 use super::LocalStore;
-use super::submit::plan;
+use super::submit::{plan, resolved};
 use crate::local::owner::Owner;
 
 impl LocalStore {
@@ -27,7 +27,6 @@ impl LocalStore {
             self.store.set_unstarted(row.id, None, &end, Timestamp::now())?;
             return Ok(());
         }
-        let dependencies = self.dependencies(&spec).unwrap_or_default();
         for group in groups {
             let (jobs, held) = match group.state {
                 JobState::Queued | JobState::Submitting => (group.jobs.clone(), IndexSet::new()),
@@ -35,11 +34,13 @@ impl LocalStore {
                 _ => continue,
             };
             let spec = self.submitted_spec(row.id, group.k).unwrap_or_else(|| spec.clone());
+            // A retry may wait for others than the batch did.
+            let dependencies = resolved(&mut self.store, &spec).unwrap_or_default();
             if group.k > 0 && !self.layout.script(row.id, group.k).exists() {
                 // The runner died between the commit and the files.
                 let _ = self.write_submission(row.id, group.k, &spec, None);
             }
-            let work = plan(row.id, group.k, group.run, group.priority, &spec, dependencies.clone());
+            let work = plan(row.id, group.k, group.run, group.priority, &spec, dependencies);
             all.works.push(WorkPlan { jobs, held, ..work });
         }
         for job in started {

@@ -7,7 +7,7 @@ use cluster_core::job_script::{ScriptPlace, moved, render};
 use cluster_core::{
     BatchId, ByteString, Cause, Dependency, IndexSet, JobSpec, JobState, SubmissionNumber, Tag, Timestamp,
 };
-use cluster_jobsdb::{NewBatch, StoreError, Unstarted};
+use cluster_jobsdb::{NewBatch, Store, StoreError, Unstarted};
 use cluster_localqueue::runner::protocol::{Refusal, RefusalKind, Resubmit, Submit};
 use cluster_localqueue::runner::{Accepted, WorkPlan, need_of};
 
@@ -28,7 +28,7 @@ impl LocalStore {
                     continue;
                 }
             }
-            checked.push(self.dependencies(&submit.spec));
+            checked.push(resolved(&mut self.store, &submit.spec));
         }
         let wanted: Vec<_> = batches
             .iter()
@@ -78,28 +78,20 @@ impl LocalStore {
             Some(spec) => spec,
             None => row.spec().map_err(refused)?,
         };
-        let spec = what.spec.clone().unwrap_or(before);
-        let dependencies = self.dependencies(&spec)?;
-        let now = Timestamp::now();
-        let k =
-            self.store.resubmit(what.batch, &what.jobs, &what.tag, JobState::Queued, now).map_err(refused)?;
-        let files = || -> io::Result<()> {
-            let script = match what.keep_script {
-                false => None,
-                true => {
-                    let path = self.layout.script(what.batch, last_k);
-                    let root = ByteString::from(self.layout.root().to_owned());
-                    let place = ScriptPlace { root: &root, batch: what.batch, k };
-                    let moved = moved(&fs::read(&path)?, place, None);
-                    Some(moved.ok_or_else(|| {
-                        let text = format!("{}: its first two lines are not ours any more", path.display());
-                        io::Error::new(io::ErrorKind::InvalidData, text)
-                    })?)
-                }
-            };
-            self.write_submission(what.batch, k, &spec, script)
+        let spec = &what.spec;
+        let dependencies = resolved(&mut self.store, spec)?;
+        // Read before anything is stored, too: without it nothing is sent.
+        let script = match what.keep_script {
+            true => Some(self.kept_script(what.batch, last_k)?),
+            false => None,
         };
-        if let Err(error) = files() {
+        let now = Timestamp::now();
+        let state = if what.hold { JobState::Held } else { JobState::Queued };
+        let k = self.store.resubmit(what.batch, &what.jobs, &what.tag, state, now).map_err(refused)?;
+        if spec.priority != before.priority {
+            self.store.set_priority(what.batch, Some(&what.jobs), spec.priority).map_err(refused)?;
+        }
+        if let Err(error) = self.write_submission(what.batch, k, spec, script) {
             let reason = format!("its files cannot be written: {error}");
             let end = Unstarted::Ended { cause: Cause::SubmitRefused, reason: Some(reason.clone()) };
             self.store.set_unstarted(what.batch, Some(&what.jobs), &end, now).map_err(refused)?;
@@ -115,12 +107,32 @@ impl LocalStore {
             .filter(|unfinished| unfinished.batch.id == what.batch)
             .flat_map(|unfinished| &unfinished.unstarted)
             .filter(|group| group.k == k)
-            .map(|group| WorkPlan {
-                jobs: group.jobs.clone(),
-                ..plan(what.batch, k, group.run, group.priority, &spec, dependencies.clone())
+            .map(|group| {
+                let (jobs, held) = match group.state {
+                    JobState::Held => (IndexSet::new(), group.jobs.clone()),
+                    _ => (group.jobs.clone(), IndexSet::new()),
+                };
+                let work = plan(what.batch, k, group.run, group.priority, spec, dependencies.clone());
+                WorkPlan { jobs, held, ..work }
             })
             .collect();
         Ok(Accepted { batch: what.batch, k, works })
+    }
+
+    /// The last script as it lies there, as that of the submission after it.
+    fn kept_script(&self, batch: BatchId, last_k: SubmissionNumber) -> Result<Vec<u8>, Refusal> {
+        let path = self.layout.script(batch, last_k);
+        let root = ByteString::from(self.layout.root().to_owned());
+        let place = ScriptPlace { root: &root, batch, k: last_k + 1 };
+        let kept = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+        let kept = kept.and_then(|text| {
+            moved(&text, place, None)
+                .ok_or_else(|| format!("{}: its first two lines are not ours any more", path.display()))
+        });
+        kept.map_err(|why| Refusal {
+            kind: RefusalKind::Usage,
+            message: format!("{why}; without --keep-script it is written anew"),
+        })
     }
 
     /// Gives the batch its directory, script and spec. Done again, it changes nothing.
@@ -149,36 +161,6 @@ impl LocalStore {
         write_new(&self.layout.spec(batch, k), &serde_json::to_vec(spec)?)?;
         // Last, since its presence says that the rest is there.
         write_new(&self.layout.script(batch, k), &script)
-    }
-
-    /// Each dependency with all the jobs that it is about.
-    pub(super) fn dependencies(&mut self, spec: &JobSpec) -> Result<Vec<Dependency>, Refusal> {
-        let mut resolved = Vec::with_capacity(spec.dependencies.len());
-        let mut counts: HashMap<BatchId, u32> = HashMap::new();
-        for dependency in &spec.dependencies {
-            let count = match counts.get(&dependency.batch) {
-                Some(count) => *count,
-                None => {
-                    let row = self.store.batch(dependency.batch).map_err(refused)?;
-                    let row = row.ok_or_else(|| Refusal {
-                        kind: RefusalKind::Usage,
-                        message: format!("{dependency}: there is no batch {} in this root", dependency.batch),
-                    })?;
-                    counts.insert(dependency.batch, row.count);
-                    row.count
-                }
-            };
-            let all = IndexSet::range(0, count);
-            let jobs = dependency.jobs.clone().unwrap_or_else(|| all.clone());
-            if let Some(unknown) = jobs.difference(&all).first() {
-                return Err(Refusal {
-                    kind: RefusalKind::Usage,
-                    message: format!("{dependency}: batch {} has no job {unknown}", dependency.batch),
-                });
-            }
-            resolved.push(Dependency { jobs: Some(jobs), ..dependency.clone() });
-        }
-        Ok(resolved)
     }
 
     fn new_batch(&self, submit: &Submit) -> NewBatch {
@@ -216,6 +198,36 @@ impl LocalStore {
             WorkPlan { jobs, held, ..plan(batch, 0, 1, submit.spec.priority, &submit.spec, dependencies) };
         Ok(Accepted { batch, k: 0, works: vec![work] })
     }
+}
+
+/// Each dependency with all the jobs that it is about.
+pub(crate) fn resolved(store: &mut Store, spec: &JobSpec) -> Result<Vec<Dependency>, Refusal> {
+    let mut resolved = Vec::with_capacity(spec.dependencies.len());
+    let mut counts: HashMap<BatchId, u32> = HashMap::new();
+    for dependency in &spec.dependencies {
+        let count = match counts.get(&dependency.batch) {
+            Some(count) => *count,
+            None => {
+                let row = store.batch(dependency.batch).map_err(refused)?;
+                let row = row.ok_or_else(|| Refusal {
+                    kind: RefusalKind::Usage,
+                    message: format!("{dependency}: there is no batch {} in this root", dependency.batch),
+                })?;
+                counts.insert(dependency.batch, row.count);
+                row.count
+            }
+        };
+        let all = IndexSet::range(0, count);
+        let jobs = dependency.jobs.clone().unwrap_or_else(|| all.clone());
+        if let Some(unknown) = jobs.difference(&all).first() {
+            return Err(Refusal {
+                kind: RefusalKind::Usage,
+                message: format!("{dependency}: batch {} has no job {unknown}", dependency.batch),
+            });
+        }
+        resolved.push(Dependency { jobs: Some(jobs), ..dependency.clone() });
+    }
+    Ok(resolved)
 }
 
 pub(super) fn plan(
