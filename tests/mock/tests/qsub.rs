@@ -14,6 +14,20 @@ mod sge;
 #[path = "qsub/torque.rs"]
 mod torque;
 
+/// A command is of the cluster in whose directory it was found, whatever the environment says.
+#[test]
+fn two_mocks_side_by_side_are_two_clusters() {
+    let clusters = ["slurm", "pbs"].map(|scheduler| cluster::Cluster::new(scheduler, &[]));
+    let paths = clusters.each_ref().map(|cluster| cluster.file("state").display().to_string());
+    let path = format!("{}/bin:{}/bin:/usr/bin:/bin", paths[0], paths[1]);
+    for (state, name) in [(&paths[0], "qstat"), (&paths[1], "squeue")] {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("{name} --version")]).env("PATH", &path).env("CLUSTER_MOCK_DIR", state);
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{name}: {out:?}");
+    }
+}
+
 /// While a server hangs commands block; what a caller gave up has not happened.
 #[test]
 fn a_hung_server_answers_when_it_is_well_again() {
