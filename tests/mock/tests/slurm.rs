@@ -120,6 +120,25 @@ fn output_goes_where_the_patterns_say_and_the_environment_is_slurms() {
 }
 
 #[test]
+fn the_login_environment_is_loaded_where_not_all_is_exported() {
+    let cluster = Cluster::new(&[]);
+    std::fs::write(cluster.file(".profile"), "echo noise; export LOGIN=loaded WHERE=profile\n").unwrap();
+    let script = "echo ${LOGIN-no} ${WHERE-no} ${SLURM_GET_USER_ENV-no} ${OURS-no}";
+    for (export, wanted) in [
+        ("ALL", "no ours no ours\n"),
+        ("NONE", "loaded profile 1 no\n"),
+        ("NIL", "loaded profile 1 no\n"),
+        ("WHERE", "loaded ours 1 no\n"),
+    ] {
+        let export = format!("--export={export}");
+        let mut command = cluster.command(&["sbatch", "--wait", "-o", "out", &export, "--wrap", script]);
+        command.env("HOME", cluster.file("")).env("WHERE", "ours").env("OURS", "ours");
+        assert!(command.output().unwrap().status.success());
+        assert_eq!(std::fs::read_to_string(cluster.file("out")).unwrap(), wanted, "{export}");
+    }
+}
+
+#[test]
 fn a_pending_array_is_one_row_and_started_elements_have_ids_of_their_own() {
     let cluster = Cluster::new(&[]);
     let id = cluster.submit(&["-H", "-a", "1,3,5-9,20,25,30%2", "-o", "/dev/null", "--wrap", "true"]);

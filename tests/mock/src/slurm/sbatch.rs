@@ -394,7 +394,14 @@ fn spec(
         let nice = given.get("nice").filter(|text| !text.is_empty()).unwrap_or("100");
         spec.priority = -nice.parse::<i64>().map_err(|_| bad("nice"))?;
     }
-    spec.env = environment(call, given.get("export").unwrap_or("ALL"));
+    let export = given.get("export").unwrap_or("ALL");
+    spec.env = environment(call, export);
+    if export != "ALL" {
+        // As the real one: a list of variables, too, has the node load the user's login environment.
+        let home = call.var("HOME").unwrap_or_else(|| String::from("/"));
+        put(&mut spec.attrs, "login_home", home);
+        spec.env.push((b"SLURM_GET_USER_ENV".to_vec(), b"1".to_vec()));
+    }
     put(&mut spec.attrs, "submit_host", call.host());
     put(&mut spec.attrs, "submit_dir", call.cwd.to_string_lossy().into_owned());
     Ok(spec)
@@ -430,15 +437,7 @@ fn environment(call: &Call<'_>, export: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     for word in export.split(',') {
         match (word, word.split_once('=')) {
             ("ALL", _) => call.env.iter().for_each(|(key, value)| add(key, value)),
-            ("NONE" | "NIL", _) => {
-                // A login environment.
-                for (key, value) in &call.env {
-                    if [&b"HOME"[..], b"USER", b"LOGNAME", b"SHELL"].contains(&key.as_slice()) {
-                        add(key, value);
-                    }
-                }
-                add(b"PATH", b"/usr/local/bin:/usr/bin:/bin");
-            }
+            ("NONE" | "NIL", _) => {}
             (_, Some((key, value))) => add(key.as_bytes(), value.as_bytes()),
             _ => {
                 for (key, value) in call.env.iter().filter(|(key, _)| key == word.as_bytes()) {
