@@ -139,6 +139,64 @@ fn the_login_environment_is_loaded_where_not_all_is_exported() {
 }
 
 #[test]
+fn a_filter_chooses_jobs_in_every_command() {
+    let cluster = Cluster::new(&[]);
+    let started = cluster.fifo("started");
+    let script = "echo up > started; sleep 1000";
+    let here =
+        cluster.submit(&["-w", "node5", "-A", "ours", "--wckey", "key", "-o", "/dev/null", "--wrap", script]);
+    assert_eq!(std::fs::read_to_string(&started).unwrap(), "up\n");
+    let there = cluster.submit(&["-w", "node1", "-q", "fast", "-o", "/dev/null", "--wrap", script]);
+    assert_eq!(std::fs::read_to_string(&started).unwrap(), "up\n");
+    for (filter, wanted) in [(["-w", "node[4-5]"], &here), (["-A", "ours"], &here), (["-q", "fast"], &there)]
+    {
+        let out = cluster.out(&[&["squeue", "-h", "-o", "%i"], &filter[..]].concat());
+        assert_eq!(out.trim(), wanted, "squeue {filter:?}");
+        let filter = [filter[0].replace('w', "N"), filter[1].to_owned()];
+        let out = cluster.out(&["sacct", "-n", "-P", "-X", "--format=JobID", &filter[0], &filter[1]]);
+        assert_eq!(out.trim(), wanted, "sacct {filter:?}");
+    }
+    for (filter, left) in [
+        (["-w", "node2"], 2),
+        (["-q", "slow"], 2),
+        (["--wckey", "none"], 2),
+        (["-w", "node1"], 1),
+        (["--wckey", "key"], 0),
+    ] {
+        cluster.out(&[&["scancel"], &filter[..]].concat());
+        let out = cluster.out(&["squeue", "-h", "-t", "PD,R,S", "-o", "%i"]);
+        assert_eq!(out.lines().count(), left, "scancel {filter:?}: {out}");
+    }
+}
+
+#[test]
+fn what_is_not_served_is_refused_and_help_is_given() {
+    let cluster = Cluster::new(&[]);
+    let id = cluster.submit(&["-H", "--wrap", "true"]);
+    for line in [
+        &["squeue", "--yaml"][..],
+        &["squeue", "-R", "resv"],
+        &["sacct", "-l"],
+        &["sacct", "--yaml"],
+        &["sinfo", "--yaml"],
+        &["scancel", "-R", "resv"],
+        &["scancel", "-i", &id],
+    ] {
+        let (code, out, err) = cluster.run(line);
+        assert_eq!((code, out.as_str()), (1, ""), "{line:?}");
+        assert!(err.contains("is not served by the mock"), "{line:?}: {err}");
+    }
+    assert_eq!(cluster.out(&["squeue", "-h", "-o", "%i"]), format!("{id}\n"));
+    for name in ["sbatch", "squeue", "sacct", "scancel", "sinfo"] {
+        let help = cluster.out(&[name, "--help"]);
+        assert!(
+            help.starts_with(&format!("Usage: {name} [OPTIONS...]")) && help.contains("--version"),
+            "{help}"
+        );
+    }
+}
+
+#[test]
 fn a_pending_array_is_one_row_and_started_elements_have_ids_of_their_own() {
     let cluster = Cluster::new(&[]);
     let id = cluster.submit(&["-H", "-a", "1,3,5-9,20,25,30%2", "-o", "/dev/null", "--wrap", "true"]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::args::{self, Parsed};
-use super::{text, view};
+use super::{preamble, text, view};
 use crate::engine::{Clause, Depend, DependKind, HELD_USER, Key, Phase, Spec, Table, now};
 use crate::front::{Call, Controller};
 
@@ -26,9 +26,8 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
         Ok(given) => given,
         Err(error) => return usage(call, &error),
     };
-    if given.has("version") {
-        call.out("slurm-wlm 22.05.8\n");
-        return 0;
+    if let Some(code) = preamble::answer(call, &given, OPTIONS, &[]) {
+        return code;
     }
     let (spec, given) = match prepare(call, given) {
         Ok(prepared) => prepared,
