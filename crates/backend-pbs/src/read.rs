@@ -91,7 +91,7 @@ fn qstat<'o>(
                 .to_owned(),
         });
     }
-    if matches!(verdict, Verdict::Unreachable | Verdict::Refused(_)) {
+    if matches!(verdict, Verdict::Unreachable | Verdict::Killed | Verdict::Refused(_)) {
         return Err(verdict.error("qstat", output).unwrap_or_else(|| other("qstat", output)));
     }
     if typed.long.iter().any(|option| option == "--version") {

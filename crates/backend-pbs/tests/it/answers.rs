@@ -96,6 +96,23 @@ fn a_command_that_died_may_have_been_heard() {
 }
 
 #[test]
+fn a_submission_that_was_killed_is_a_doubt_and_says_so() {
+    for dialect in [&OpenPbs as &dyn Dialect, &Torque] {
+        for (code, by) in [(137, "signal 9"), (143, "signal 15"), (139, "signal 11"), (124, "timeout")] {
+            for stderr in ["", "bash: line 1: 15791 Killed  qsub x\n"] {
+                let error = dialect.read(&argv("qsub x"), &output(code, "", stderr)).unwrap_err();
+                assert!(matches!(error, DialectError::Unreachable { .. }), "{code}: {error:?}");
+                assert!(error.to_string().contains(&format!("ended by {by}")), "{error}");
+            }
+        }
+        // The first number of an error of the server's.
+        let said = output(153, "", "qsub: no\n");
+        let refused = dialect.read(&argv("qsub x"), &said);
+        assert!(matches!(refused, Err(DialectError::Refused { .. })), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_submission_is_its_id_and_nothing_else() {
     let submitted = |text: &str| {
         OpenPbs.read(&argv("qsub x"), &output(0, text, "")).map(|reading| match reading {
