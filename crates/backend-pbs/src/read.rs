@@ -40,7 +40,7 @@ pub(crate) fn read<'o>(
         "qsub" => {
             // With -W block=true the exit code is the job's; an id without a complaint was accepted.
             let accepted = output.stderr.iter().all(u8::is_ascii_whitespace);
-            match (verdict.error("qsub", output), qsub::read("qsub", output)) {
+            match (verdict.error("qsub", output), qsub::read(flavour, output)) {
                 (None, submitted) => submitted.map(Reading::Submitted),
                 (Some(_), Ok(id)) if accepted => Ok(Reading::Submitted(id)),
                 (Some(error), _) => Err(error),
