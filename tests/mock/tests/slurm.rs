@@ -170,6 +170,28 @@ fn a_filter_chooses_jobs_in_every_command() {
 }
 
 #[test]
+fn scontrol_takes_lists_and_names_and_changes_nodes_and_partitions() {
+    let cluster = Cluster::new(&["extra.users_are_operators=true"]);
+    let ids = [(); 3].map(|()| cluster.submit(&["-H", "-J", "nm", "--wrap", "true"]));
+    let shown = cluster.out(&["scontrol", "-o", "show", "job", &format!("{},{}", ids[0], ids[2])]);
+    let first: Vec<&str> = shown.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(first, [format!("JobId={}", ids[0]), format!("JobId={}", ids[2])]);
+    cluster.out(&["scontrol", "update", "NodeName=node[1-2]", "State=DRAIN", "Reason=a fan"]);
+    cluster.out(&["scontrol", "update", "PartitionName=debug", "State=DOWN"]);
+    let nodes = cluster.out(&["sinfo", "-h", "-N", "-p", "debug", "-o", "%N %t"]);
+    assert_eq!(nodes, "node1 drain\nnode2 drain\nnode3 idle\nnode5 idle\n");
+    assert!(cluster.out(&["scontrol", "-o", "show", "node", "node1"]).contains("Reason=a fan"));
+    cluster.out(&["scontrol", "release", "JobName=nm"]);
+    let reasons = cluster.out(&["squeue", "-h", "-o", "%r"]);
+    assert_eq!(reasons, "PartitionDown\n".repeat(3));
+    cluster.out(&["scontrol", "update", "NodeName=node1,node2", "State=RESUME"]);
+    cluster.out(&["scontrol", "update", "PartitionName=debug", "State=UP"]);
+    ids.iter().for_each(|id| cluster.wait(id));
+    let (code, _, err) = cluster.run(&["scontrol", "update", "NodeName=nowhere", "State=RESUME"]);
+    assert_eq!((code, err.as_str()), (1, "slurm_update error: Invalid node name specified\n"));
+}
+
+#[test]
 fn what_is_not_served_is_refused_and_help_is_given() {
     let cluster = Cluster::new(&[]);
     let id = cluster.submit(&["-H", "--wrap", "true"]);
