@@ -520,9 +520,7 @@ fn update(call: &mut Call<'_>, words: &[String]) -> i32 {
     if let Some(names) = value("nodename").or_else(|| value("node")) {
         return update_nodes(call, &names, value("state"), value("reason"));
     }
-    if let Some(name) =
-        value("partitionname").or_else(|| value("partition").filter(|_| value("jobid").is_none()))
-    {
+    if let Some(name) = value("partitionname") {
         return update_partition(call, &name, value("state"));
     }
     let Some(id) = value("jobid").or_else(|| value("job")) else {
