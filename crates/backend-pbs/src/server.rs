@@ -97,6 +97,11 @@ impl SiteEntries {
             (b"", b"queue") => entry.queue = value.trim().to_owned(),
             (b"" | b"resources_available", b"np" | b"ncpus") => entry.cores = lexeme::count(value),
             (b"resources_available", b"mem") => entry.mem = lexeme::size(value),
+            // Of `-S -F json`: what is free, and of how much.
+            (b"", b"ncpus f/t") => {
+                entry.cores = value.rsplit_once('/').and_then(|(_, all)| lexeme::count(all))
+            }
+            (b"", b"mem f/t") => entry.mem = value.rsplit_once('/').and_then(|(_, all)| lexeme::size(all)),
             (b"", b"status") => {
                 entry.mem = value
                     .split(',')
