@@ -2,6 +2,9 @@
 
 use cluster_tests::{Kind, Site, refuses_over_limit, state_of};
 
+/// OpenPBS of a job that no node of it can run.
+const NEVER_RUNS: &str = "Can Never Run: Insufficient amount of resource: ncpus (R: 5000 A: 16 T: 16)";
+
 /// A site that refuses what is over a limit; `None` where the real Slurm was started to take everything.
 fn refusing() -> Option<Site> {
     if !refuses_over_limit() {
@@ -66,10 +69,13 @@ fn the_memory_limit_ends_a_job() {
     let batch = site.submit(["--mem", "50M", "--sh", &text]);
     site.cluster(["wait", &batch]).code(1);
     let job = site.job(&batch);
-    // Grid Engine refuses the program the memory; Slurm without cgroups kills it and does not say why.
+    // The real Grid Engine refuses the program the memory, and its mock kills it; the real Slurm kills it, and
+    // without cgroups does not say why; Torque, too, sends TERM and names no cause.
     let causes: &[&str] = match (site.kind(), site.is_real()) {
-        (Kind::Sge, _) => &["exit", "signal", "out_of_memory"],
-        (Kind::Torque, _) | (_, true) => &["out_of_memory", "signal", "exit", "cancelled"],
+        (Kind::Sge, true) => &["exit", "signal"],
+        (Kind::Sge, false) => &["signal"],
+        (Kind::Torque, false) => &["exit"],
+        (_, true) => &["out_of_memory", "signal"],
         _ => &["out_of_memory"],
     };
     assert!(causes.contains(&job["cause"].as_str().unwrap()), "{job}");
@@ -101,7 +107,8 @@ fn a_job_that_is_too_large_is_refused() {
     let submitted = site.cluster(["submit", "--cores", "5000", "--", "true"]);
     if submitted.code == 0 && !site.kind().refuses_too_large() {
         let batch = submitted.out().trim().to_owned();
-        site.cluster(["wait", "--timeout", "2s", &batch]).code(4);
+        let waited = site.cluster(["wait", "--timeout", "2s", &batch]).code(4);
+        assert_eq!(waited.err().matches(NEVER_RUNS).count(), 1, "{}", waited.err());
         assert_eq!(site.state(&batch), "queued");
         site.cluster(["cancel", &batch]).good();
         site.cluster(["wait", &batch]).code(1);
@@ -113,20 +120,35 @@ fn a_job_that_is_too_large_is_refused() {
 
 #[test]
 fn a_job_that_can_never_start_says_why_once() {
-    let Some(site) = taking() else {
+    let (site, words, why) = if Kind::given() == Kind::Pbs {
+        let why = "Can Never Run: Insufficient amount of resource: mem (R: ";
+        (Site::new(), ["--cores", "1", "--mem", "500G"], why)
+    } else if let Some(site) = taking() {
+        (site, ["--partition", "short", "--time", "1h"], "PartitionTimeLimit")
+    } else {
         return cluster_tests::skipped("jobs that can never start", "this scheduler refuses them");
     };
-    // Either the limits that were read prove it, or it is queued with the scheduler's reason.
-    let submitted = site.cluster(["submit", "--partition", "short", "--time", "1h", "--", "true"]);
-    if submitted.code == 6 {
-        submitted.says(["short"]);
-        return;
+    let batch = site.submit([&words[..], &["--", "true"]].concat());
+    says_why_once_and_waits(&site, &batch, why);
+}
+
+#[test]
+fn a_job_in_a_stopped_partition_says_why_once() {
+    if Kind::given() != Kind::Slurm {
+        return cluster_tests::skipped("a stopped partition", "only Slurm's reason for it is told apart");
     }
-    let batch = submitted.good().out().trim().to_owned();
-    let waited = site.cluster(["wait", "--timeout", "5s", &batch]).code(4);
-    assert_eq!(waited.err().matches("PartitionTimeLimit").count(), 1, "{}", waited.err());
-    assert_eq!(site.state(&batch), "queued");
-    site.cluster(["cancel", &batch]).good();
-    site.cluster(["wait", &batch]).code(1);
-    assert_eq!(site.state(&batch), "failed cancelled");
+    let site = Site::new();
+    let batch = site.submit(["--partition", "maint", "--", "true"]);
+    says_why_once_and_waits(&site, &batch, "PartitionDown");
+}
+
+/// Says the scheduler's reason once, and is in the queue until it is cancelled.
+#[track_caller]
+fn says_why_once_and_waits(site: &Site, batch: &str, why: &str) {
+    let waited = site.cluster(["wait", "--timeout", "3s", batch]).code(4);
+    assert_eq!(waited.err().matches(why).count(), 1, "{}", waited.err());
+    assert_eq!(site.state(batch), "queued");
+    site.cluster(["cancel", batch]).good();
+    site.cluster(["wait", batch]).code(1);
+    assert_eq!(site.state(batch), "failed cancelled");
 }

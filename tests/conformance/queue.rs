@@ -44,6 +44,85 @@ fn an_array_is_one_line_and_can_be_unfolded() {
 }
 
 #[test]
+fn the_queue_is_asked_by_user_partition_name_and_state() {
+    let site = Site::new();
+    let (gate, me) = (site.fifo("gate"), me(&site));
+    let (partition, _) = site.kind().too_long();
+    if !site.is_real() {
+        // They run for as long as the test wants.
+        site.fault("timing.limit_scale", 1.0);
+    }
+    let first = site.submit(["--name", "alpha", "--sh", &gate.wait_text()]);
+    let second =
+        site.submit(["--name", "beta", "--partition", partition, "--time", "2m", "--sh", &gate.wait_text()]);
+    site.wait_state(&first, "running");
+    site.wait_state(&second, "running");
+    let [alpha, beta] =
+        [&first, &second].map(|batch| Site::number(site.job(batch)["remote_id"].as_str().unwrap()));
+    // A real queue may have the jobs of other tests in it.
+    let asked = |words: &[&str]| {
+        let printed = site.cluster([&["queue", "--ids"], words].concat()).good().out();
+        let ids = printed.lines().map(Site::number).filter(|id| [alpha, beta].contains(id));
+        let mut ids: Vec<u64> = ids.collect();
+        ids.sort_unstable();
+        ids
+    };
+    for (words, wanted) in [
+        (&["--user", &me][..], &[alpha, beta][..]),
+        (&["--user", "daemon"], &[]),
+        (&["--all"], &[alpha, beta]),
+        (&["--partition", partition], &[beta]),
+        (&["--name", "alpha*"], &[alpha]),
+        (&["--name", "b?t*"], &[beta]),
+        (&["--state", "running"], &[alpha, beta]),
+        (&["--state", "queued"], &[]),
+        (&["--name", "*a*", "--partition", partition, "--state", "running"], &[beta]),
+    ] {
+        assert_eq!(asked(words), wanted, "{words:?}");
+    }
+    if !site.is_real() {
+        for (words, wanted) in [(&["--partition", partition][..], "1\n"), (&["--all"], "2\n")] {
+            site.cluster([&["queue", "--count"], words].concat()).good().prints(wanted);
+        }
+    }
+    gate.let_go(2);
+    site.cluster(["wait", &first, &second]).good();
+}
+
+#[test]
+fn a_queue_is_waited_for_by_user_and_partition() {
+    let Some(site) = Site::mock_only("waiting for all that is in a queue") else { return };
+    let (gate, other, me) = (site.fifo("gate"), site.fifo("other"), me(&site));
+    let (partition, _) = site.kind().too_long();
+    site.fault("timing.limit_scale", 1.0);
+    let first = site.submit(["--sh", &gate.wait_text()]);
+    let second = site.submit(["--partition", partition, "--time", "2m", "--sh", &other.wait_text()]);
+    site.wait_state(&first, "running");
+    site.wait_state(&second, "running");
+    for words in [&["--user", &me][..], &["--all-users"], &["--partition", partition]] {
+        let words = [&["wait", "--timeout", "0.3s"], words].concat();
+        site.cluster(&words).code(4);
+    }
+    // Nothing of this one's.
+    site.cluster(["wait", "--timeout", "20s", "--user", "daemon"]).good();
+    other.let_go(1);
+    site.cluster(["wait", "--partition", partition]).good();
+    // What was in that queue is over, and the other is not.
+    site.cluster(["wait", &second]).good();
+    site.cluster(["wait", "--timeout", "0.3s", &first]).code(4);
+    let all = site.start(["wait", "--all-users"]);
+    let mine = site.start(["wait", "--user", &me]);
+    gate.let_go(1);
+    let _ = (all.end().good(), mine.end().good());
+    site.cluster(["wait", &first]).good();
+}
+
+/// The user whose jobs these are.
+fn me(site: &Site) -> String {
+    site.program("id").arg("-un").end().good().out().trim().to_owned()
+}
+
+#[test]
 fn the_nodes_that_are_used() {
     let site = Site::new();
     let (said, gate) = (site.fifo("said"), site.fifo("gate"));

@@ -160,13 +160,17 @@ fn cannot(what: impl Into<String>, why: impl Into<String>) -> DialectError {
 }
 
 /// The id on stdout: one line, `12.server` or `12[].server`. A site's wrapper may print more lines before it.
-pub(crate) fn read(command: &str, output: &Output) -> Result<RemoteId, DialectError> {
+/// A server of Torque may be told to leave its name out (`display_job_server_suffix`): the number is the last
+/// line then.
+pub(crate) fn read(flavour: Flavour, output: &Output) -> Result<RemoteId, DialectError> {
     let text = String::from_utf8_lossy(&output.stdout);
-    let is_id = |line: &&str| Id::read(line).is_some_and(|id| !id.server.is_empty());
-    match text.lines().map(str::trim).rfind(is_id) {
+    let lines = || text.lines().map(str::trim);
+    let named = |line: &&str| Id::read(line).is_some_and(|id| !id.server.is_empty());
+    let bare = || lines().rfind(|line| !line.is_empty()).filter(|line| Id::read(line).is_some());
+    match lines().rfind(named).or_else(|| bare().filter(|_| flavour == Flavour::Torque)) {
         Some(id) => Ok(RemoteId(id.to_owned())),
         None => {
-            Err(DialectError::syntax(command, &output.stdout, 0, "an id like `12.server` or `12[].server`"))
+            Err(DialectError::syntax("qsub", &output.stdout, 0, "an id like `12.server` or `12[].server`"))
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn read<'o>(
         "qsub" => {
             // With -W block=true the exit code is the job's; an id without a complaint was accepted.
             let accepted = output.stderr.iter().all(u8::is_ascii_whitespace);
-            match (verdict.error("qsub", output), qsub::read("qsub", output)) {
+            match (verdict.error("qsub", output), qsub::read(flavour, output)) {
                 (None, submitted) => submitted.map(Reading::Submitted),
                 (Some(_), Ok(id)) if accepted => Ok(Reading::Submitted(id)),
                 (Some(error), _) => Err(error),
@@ -89,7 +89,7 @@ fn qstat<'o>(
             why: "the server keeps no history of ended jobs (job_history_enable)".to_owned(),
         });
     }
-    if matches!(verdict, Verdict::Unreachable | Verdict::Refused(_)) {
+    if matches!(verdict, Verdict::Unreachable | Verdict::Killed | Verdict::Refused(_)) {
         return Err(verdict.error("qstat", output).unwrap_or_else(|| other("qstat", output)));
     }
     if typed.long.iter().any(|option| option == "--version") {
@@ -152,12 +152,18 @@ fn table(flavour: Flavour, line: &str) -> DialectError {
     }
 }
 
-fn node_table(flavour: Flavour, line: &str) -> DialectError {
+fn node_table(flavour: Flavour, form: &Form, line: &str) -> DialectError {
+    let what = match form {
+        Form::Dsv(_) => "the columns of a table for people, with sizes that are rounded",
+        _ => "a table for people",
+    };
     let readable = match flavour {
-        Flavour::OpenPbs => "`pbsnodes -a`, also with `-F json` and `-F dsv`, is read",
+        Flavour::OpenPbs => {
+            "`pbsnodes -a`, also with `-F json` and `-F dsv`, and `pbsnodes -aSj -F json` are read"
+        }
         Flavour::Torque => "`pbsnodes -a` and `pbsnodes -a -x` are read",
     };
-    DialectError::NotRead { command: line.to_owned(), why: format!("a table for people; {readable}") }
+    DialectError::NotRead { command: line.to_owned(), why: format!("{what}; {readable}") }
 }
 
 /// `pbs_version = 23.06.06` (OpenPBS), `Version: 6.1.3` (Torque).
@@ -243,12 +249,12 @@ fn pbsnodes<'o>(
     if flavour == Flavour::Torque && typed.has('x') {
         return site(flavour, line, output, Form::Xml);
     }
-    // -l, -S, -L: tables, and with -F the table's columns.
-    if ['l', 'S', 'L', 'j'].into_iter().any(|letter| typed.has(letter)) {
-        return Err(node_table(flavour, line));
-    }
+    // -l, -S, -L: tables, and with -F the table's columns: those of JSON have names.
+    let columns = ['S', 'L', 'j'].into_iter().any(|letter| typed.has(letter));
     match typed.form(Form::Blocks) {
+        Some(form) if columns && form != Form::Json => Err(node_table(flavour, &form, line)),
+        Some(form) if typed.has('l') => Err(node_table(flavour, &form, line)),
         Some(form) => site(flavour, line, output, form),
-        None => Err(node_table(flavour, line)),
+        None => Err(node_table(flavour, &Form::Text, line)),
     }
 }

@@ -230,7 +230,7 @@ impl<'o> Record<'o> {
         }
     }
 
-    fn row(self, flavour: Flavour, history: bool) -> Option<Row<'o>> {
+    fn row(mut self, flavour: Flavour, history: bool) -> Option<Row<'o>> {
         let (job, tasks) = {
             let id = Id::read(&self.id)?;
             let tasks = match id.index {
@@ -335,13 +335,17 @@ impl<'o> Record<'o> {
                 }
             }
         }
+        if says_start_alone(&self.comment) {
+            self.comment = Cow::Borrowed("");
+        }
         // What an array began at is no reason for an element of it to wait.
         let reason = !(foreign && self.comment.starts_with("Job Array Began") && !whole);
         row.reason = match self.exit {
             _ if !reason => Cow::Borrowed(""),
             Some(code) if code < 0 && self.comment.is_empty() => Cow::Owned(format!("exit status {code}")),
             Some(_) if self.undelivered && !whole && row.state.is_end() => {
-                Cow::Owned(format!("{}; its files were not delivered", self.comment))
+                let but = if self.comment.is_empty() { "" } else { "; " };
+                Cow::Owned(format!("{}{but}its files were not delivered", self.comment))
             }
             _ if self.comment.is_empty() && depends && !row.state.is_end() => self.depend,
             _ => self.comment,
@@ -352,6 +356,14 @@ impl<'o> Record<'o> {
         row.raw_state = self.state;
         Some(row)
     }
+}
+
+/// Torque's comment of a job that runs or ran: `Job started on Fri Nov 20 at 17:31`. It is kept when the job ends,
+/// and is a reason for nothing.
+fn says_start_alone(comment: &str) -> bool {
+    let Some(when) = comment.strip_prefix("Job started on ") else { return false };
+    let words: Vec<&str> = when.split_ascii_whitespace().collect();
+    matches!(words.as_slice(), [_, _, _, "at", clock] if clock.len() == 5)
 }
 
 /// Whether a `depend` has something that this job waits for, beside what waits for it (`before…`).

@@ -139,6 +139,8 @@ pub(crate) enum Verdict {
     UnknownJobs,
     /// Nobody was reached.
     Unreachable,
+    /// The command was ended before it had said anything: whether the server took the request is not known.
+    Killed,
     /// The command was refused.
     Refused(RefusalKind),
 }
@@ -172,8 +174,10 @@ pub(crate) fn verdict(output: &Output) -> Verdict {
         159 => Verdict::Refused(RefusalKind::NoPermission),
         162 | 255 | 111 if stderr.trim().is_empty() => Verdict::Unreachable,
         153 => Verdict::UnknownJobs,
-        // The command itself died of a signal: whether the server took the request is not known.
-        129..=152 => Verdict::Refused(RefusalKind::TryAgain),
+        // qsub of OpenPBS aborts over its own -v, before it has sent anything.
+        134 => Verdict::Refused(RefusalKind::TryAgain),
+        // A signal, or timeout(1): the numbers of errors begin at 15001, which is 153.
+        124 | 129..=152 => Verdict::Killed,
         _ => Verdict::Refused(RefusalKind::Other),
     }
 }
@@ -184,10 +188,23 @@ impl Verdict {
         match self {
             Self::Good => None,
             Self::Unreachable => Some(DialectError::unreachable(command, output)),
+            Self::Killed => Some(killed(command, output)),
             Self::UnknownJobs => Some(DialectError::refused(RefusalKind::UnknownJob, command, output)),
             Self::Refused(kind) => Some(DialectError::refused(kind, command, output)),
         }
     }
+}
+
+/// The words for a command that was ended: a doubt, for what it had begun may go on without it.
+fn killed(command: &str, output: &Output) -> DialectError {
+    let code = output.status.code();
+    let by = if code > 128 { format!("signal {}", code - 128) } else { "timeout".to_owned() };
+    let said = DialectError::tail(&output.stderr);
+    let said = if said.is_empty() { said } else { format!("; it said: {said}") };
+    let stderr = format!(
+        "{command} was ended by {by} before it gave an answer, so that the server may have taken the request{said}"
+    );
+    DialectError::Unreachable { command: command.to_owned(), code, stderr }
 }
 
 /// Whether all that a cancel met was jobs that have ended or are ending: then there is nothing left to do.

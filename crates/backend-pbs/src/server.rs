@@ -54,7 +54,10 @@ impl SiteEntries {
     fn server(&mut self, name: &[u8], value: &str) {
         let site = &mut self.site;
         match name {
-            b"pbs_version" => site.version = Some(value.trim().to_owned()),
+            b"pbs_version" => {
+                self.foreign |= family(value.trim()).is_some_and(|family| family != self.flavour);
+                site.version = Some(value.trim().to_owned());
+            }
             b"server_state" => site.up = Some(!value.contains("Down")),
             b"max_array_size" | b"max_job_array_size" => {
                 site.max_array = lexeme::count(value).or(site.max_array);
@@ -94,6 +97,11 @@ impl SiteEntries {
             (b"", b"queue") => entry.queue = value.trim().to_owned(),
             (b"" | b"resources_available", b"np" | b"ncpus") => entry.cores = lexeme::count(value),
             (b"resources_available", b"mem") => entry.mem = lexeme::size(value),
+            // Of `-S -F json`: what is free, and of how much.
+            (b"", b"ncpus f/t") => {
+                entry.cores = value.rsplit_once('/').and_then(|(_, all)| lexeme::count(all))
+            }
+            (b"", b"mem f/t") => entry.mem = value.rsplit_once('/').and_then(|(_, all)| lexeme::size(all)),
             (b"", b"status") => {
                 entry.mem = value
                     .split(',')
@@ -103,6 +111,16 @@ impl SiteEntries {
             _ => {}
         }
     }
+}
+
+/// The family of a version. Torque went from 1 to 7; PBS Pro was at 13 when it began to leave its name out.
+/// Servers that are too old to count what the other family has no state for are told apart by this alone.
+fn family(version: &str) -> Option<Flavour> {
+    if version.starts_with("PBSPro") {
+        return Some(Flavour::OpenPbs);
+    }
+    let major: u32 = version.split('.').next()?.parse().ok()?;
+    Some(if major < 10 { Flavour::Torque } else { Flavour::OpenPbs })
 }
 
 fn is_true(value: &str) -> bool {

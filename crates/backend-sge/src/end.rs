@@ -45,7 +45,7 @@ pub(crate) struct End {
 /// | 0 | it ran, and `exit_status` is its own |
 /// | 12–17, 19 | it ran, and something after it went wrong |
 /// | 24, 25 | it went back into the queue: no end |
-/// | 37 | SGE killed it for h_rt, h_cpu or h_vmem, without saying which |
+/// | 37 | SGE killed it for h_rt, h_cpu or h_vmem; some branches say which |
 /// | 100 | it ran, and a signal ended it |
 /// | any other | it did not start, or (30) asked for the error state: it waits in error, which is no end |
 pub(crate) fn end(record: &Record<'_>) -> End {
@@ -97,12 +97,24 @@ fn limit(record: &Record<'_>, signal: Option<i32>) -> Option<Cause> {
     // 37 says that it was for one of the limits. A time limit that was asked for and not reached leaves
     // memory, if that was asked for too; without one, the queue may have a time limit of its own.
     let no_other = record.failed == 37 && !time && record.hard_time.is_some() && record.wallclock.is_some();
+    let named = if record.failed == 37 { named(record.failed_text) } else { None };
     if time {
         Some(Cause::Timeout)
+    } else if named.is_some() {
+        named
     } else if signal == Some(SIGKILL) && (memory || (no_other && record.memory.is_some())) {
         Some(Cause::OutOfMemory)
     } else {
         None
+    }
+}
+
+/// The limit that the text of `failed` names, where it names one alone: 8.1.9 always lists all three.
+fn named(text: &str) -> Option<Cause> {
+    match (text.contains("h_rt") || text.contains("h_cpu"), text.contains("h_vmem")) {
+        (true, false) => Some(Cause::Timeout),
+        (false, true) => Some(Cause::OutOfMemory),
+        _ => None,
     }
 }
 
@@ -191,6 +203,18 @@ mod tests {
             ),
         ] {
             assert_eq!(end(&record).cause, cause, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_the_record_names_is_the_cause() {
+        for (failed_text, cause) in [
+            ("37  : qmaster enforced h_rt limit", Some(Cause::Timeout)),
+            ("37  : qmaster enforced h_cpu limit", Some(Cause::Timeout)),
+            ("37  : execd enforced h_vmem limit", Some(Cause::OutOfMemory)),
+            ("37  : qmaster enforced h_rt, h_cpu, or h_vmem limit", None),
+        ] {
+            assert_eq!(end(&Record { failed_text, ..record(37, 137) }).cause, cause, "{failed_text}");
         }
     }
 

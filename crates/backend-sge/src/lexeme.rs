@@ -7,7 +7,7 @@ use cluster_core::{MemSize, Timestamp, Walltime};
 use nom::IResult;
 use nom::Parser;
 use nom::bytes::complete::{tag, take_while_m_n, take_while1};
-use nom::character::complete::{char, space1};
+use nom::character::complete::{char, one_of, space1};
 use nom::combinator::{all_consuming, map_opt, map_res, opt};
 use nom::sequence::preceded;
 
@@ -74,9 +74,10 @@ fn fraction(input: &str) -> IResult<&str, Option<&str>> {
     opt(preceded(char('.'), take_while1(|c: char| c.is_ascii_digit()))).parse(input)
 }
 
-/// `2026-11-20T17:31:24`, in UTC as `TZ` says it.
+/// `2026-11-20T17:31:24`, in UTC as `TZ` says it; newer branches print `2026-11-20 17:31:24.123456`.
 fn iso(input: &str) -> IResult<&str, Timestamp> {
-    let date = (digits(4, 4), char('-'), digits(2, 2), char('-'), digits(2, 2), char('T'), clock, fraction);
+    let date =
+        (digits(4, 4), char('-'), digits(2, 2), char('-'), digits(2, 2), one_of("T "), clock, fraction);
     map_opt(date, |(year, _, month, _, day, _, clock, _)| epoch(year, month, day, clock)).parse(input)
 }
 
@@ -203,6 +204,8 @@ mod tests {
         {
             assert_eq!(at(none), None, "{none}");
         }
+        assert_eq!(at("2026-11-20 17:36:02.123456"), at("2026-11-20T17:36:02"));
+        assert_eq!(at("2026-11-20 17:36:02"), Some(1_795_196_162));
         assert_eq!(epoch_time("1795196162"), Some(Timestamp::from_secs(1_795_196_162)));
         assert_eq!(epoch_time("1795196162000"), Some(Timestamp::from_secs(1_795_196_162)));
         assert_eq!(epoch_time("0"), None);

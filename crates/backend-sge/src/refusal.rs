@@ -62,6 +62,19 @@ pub(crate) fn unreachable(call: &Call<'_>, output: &Output) -> Result<(), Dialec
         return Ok(());
     }
     let said = said(output);
+    let code = output.status.code();
+    // Its own codes are small. A signal, or timeout(1): what it had begun may go on without it.
+    if said.trim().is_empty() && (code == 124 || (129..=192).contains(&code)) {
+        let by = if code > 128 { format!("signal {}", code - 128) } else { "timeout".to_owned() };
+        let program = call.program;
+        return Err(DialectError::Unreachable {
+            command: program.to_owned(),
+            code,
+            stderr: format!(
+                "{program} was ended by {by} before it gave an answer, so that the qmaster may have taken the request"
+            ),
+        });
+    }
     if NOBODY_THERE.iter().any(|words| said.contains(words)) {
         return Err(DialectError::unreachable(call.program, output));
     }

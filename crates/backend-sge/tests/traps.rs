@@ -54,6 +54,19 @@ fn a_refusal_names_the_command_and_not_its_whole_line() {
     assert_eq!(named("qstat -xml -u ann", "error: commlib error: got select error"), "qstat");
 }
 
+#[test]
+fn a_submission_that_was_killed_is_a_doubt_and_says_so() {
+    for (code, by) in [(137, "signal 9"), (143, "signal 15"), (139, "signal 11"), (124, "timeout")] {
+        match read("qsub -terse job.sh", &output(code, b"", "")) {
+            Err(DialectError::Unreachable { stderr, .. }) => {
+                assert!(stderr.contains(&format!("ended by {by}")), "{stderr}");
+            }
+            other => panic!("{code}: {other:?}"),
+        }
+    }
+    assert_eq!(kind("qsub -terse job.sh", &output(25, b"", "")), Some(RefusalKind::Other));
+}
+
 /// The rows of a recording, whose output lives as long as the test.
 fn recorded(name: &str) -> Jobs<'static> {
     let recording = Box::leak(Box::new(load(name)));

@@ -112,7 +112,11 @@ impl Dialect for Slurm {
                 refusal::check(&String::from_utf8_lossy(command_line::program(argv)), output)?;
                 Err(DialectError::NotRead {
                     command: Invocation::new(argv.iter().cloned()).command_line(),
-                    why: format!("it is none of {}", self.commands().join(", ")),
+                    why: match command_line::program(argv) {
+                        b"sstat" => "it has the usage of running steps without their state; sacct has both, and is read".to_owned(),
+                        b"sacctmgr" => "it lists accounts and who may use them, and tells of no job and no limit that is checked here".to_owned(),
+                        _ => format!("it is none of {}", self.commands().join(", ")),
+                    },
                 })
             }
         }?;

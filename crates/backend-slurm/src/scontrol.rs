@@ -78,6 +78,9 @@ pub(crate) fn read<'o>(argv: &[OsString], output: &'o Output) -> Result<Reading<
         (b"show", b"partition" | b"partitions" | b"part") => Ok(Reading::Site(partitions(stdout))),
         (b"show", b"config") => Ok(Reading::Site(config(stdout))),
         (b"show", b"node" | b"nodes") => Ok(Reading::Site(nodes(stdout))),
+        (b"show", b"lic" | b"license" | b"licenses") => {
+            not_read("it counts licences, which are no limit of a partition's and of no job's row")
+        }
         (b"show", _) => not_read("read are `scontrol show` of jobs, partitions, nodes and config"),
         (b"write", _) => not_read("it is somebody's script"),
         (

@@ -63,6 +63,8 @@ enum Field {
     /// Allocated/idle/other/total, of all nodes of the row.
     CoresByState,
     Memory,
+    /// The name of a node, or the folded names of some.
+    Node,
     Word,
     Text,
 }
@@ -76,7 +78,7 @@ impl Shape for Field {
             Self::Nodes => lexeme::count(text).is_some(),
             Self::Cores | Self::Memory => at_least(text).is_some(),
             Self::CoresByState => cores_by_state(text).is_some(),
-            Self::Word => !text.contains(&b' '),
+            Self::Node | Self::Word => !text.contains(&b' '),
             Self::Text => true,
         }
     }
@@ -86,7 +88,7 @@ impl Shape for Field {
     }
 
     fn suffers_from_cutting(self, _: &[u8]) -> bool {
-        !matches!(self, Self::Text | Self::Word)
+        !matches!(self, Self::Text | Self::Word | Self::Node)
     }
 
     fn expected(self) -> &'static str {
@@ -98,6 +100,7 @@ impl Shape for Field {
             Self::Cores => "a number of cores",
             Self::CoresByState => "cores as allocated/idle/other/total",
             Self::Memory => "an amount of memory in MB",
+            Self::Node => "the name of a node",
             Self::Word => "a word, and the end of its column",
             Self::Text => "a text, and the end of its column",
         }
@@ -137,7 +140,14 @@ pub(crate) fn read<'o>(argv: &[OsString], output: &'o Output) -> Result<Reading<
         not_read("its columns are made for the eye; read are `sinfo -o` and `-O` with delimiters or widths, and `--json`")
     })?;
     if !table.columns.iter().any(|column| column.field == Field::Partition) {
-        return Err(not_read("it is about nodes and names no partitions; read are formats with %P or %R"));
+        // A name that is cut would be another node's.
+        let named = table.columns.iter().any(|column| column.field == Field::Node && column.width == 0);
+        if line.has("Node") && named {
+            return nodes(&table, output);
+        }
+        return Err(not_read(
+            "it names neither partitions nor single nodes; read are formats with %P or %R, and with -N and %N",
+        ));
     }
     let mut site = Site::default();
     let errors = table.read(&output.stdout, |fields, _| {
@@ -150,6 +160,38 @@ pub(crate) fn read<'o>(argv: &[OsString], output: &'o Output) -> Result<Reading<
     });
     match errors.into_iter().next() {
         Some(error) if site.partitions.is_empty() => Err(error),
+        _ => Ok(Reading::Site(site)),
+    }
+}
+
+/// One line a node, and one for each of its partitions: they are not named, so that the nodes are the site's.
+fn nodes<'o>(table: &Table<Field>, output: &'o Output) -> Result<Reading<'o>, DialectError> {
+    let mut seen = std::collections::HashSet::new();
+    // All nodes as those of one partition without a name.
+    let mut gathered = Site::default();
+    let errors = table.read(&output.stdout, |fields, _| {
+        let mut node = Partition { nodes: Some(1), ..Partition::default() };
+        let mut name = Vec::new();
+        for (i, (column, value)) in table.columns.iter().zip(fields).enumerate() {
+            match column.field {
+                Field::Node if value.is_empty() => return Err(i),
+                Field::Node => name = value.to_vec(),
+                // Of a node it is always 1.
+                Field::Nodes => {}
+                field => set(&mut node, field, value).ok_or(i)?,
+            }
+        }
+        node.cores = node.cores.or(node.cores_per_node);
+        if seen.insert(name) {
+            add(&mut gathered, node);
+        }
+        Ok(())
+    });
+    let all = gathered.partitions.pop().unwrap_or_default();
+    let (nodes, cores, cores_per_node) = (all.nodes, all.cores, all.cores_per_node);
+    let site = Site { nodes, cores, cores_per_node, mem_per_node: all.mem_per_node, ..Site::default() };
+    match errors.into_iter().next() {
+        Some(error) if site.nodes.is_none() => Err(error),
         _ => Ok(Reading::Site(site)),
     }
 }
@@ -170,7 +212,7 @@ fn set(partition: &mut Partition, field: Field, value: &[u8]) -> Option<()> {
         Field::Cores => partition.cores_per_node = at_least(value).and_then(|n| n.try_into().ok()),
         Field::CoresByState => partition.cores = cores_by_state(value),
         Field::Memory => partition.mem_per_node = at_least(value).map(cluster_core::MemSize::from_mb),
-        Field::Word | Field::Text => {}
+        Field::Node | Field::Word | Field::Text => {}
     }
     Some(())
 }
@@ -208,7 +250,8 @@ fn long_format(format: &[u8], header: bool) -> Option<Table<Field>> {
             "cpus" => Field::Cores,
             "cpusstate" => Field::CoresByState,
             "memory" => Field::Memory,
-            "statelong" | "statecompact" | "nodelist" | "gres" => Field::Word,
+            "nodelist" => Field::Node,
+            "statelong" | "statecompact" | "gres" => Field::Word,
             _ => Field::Text,
         };
         columns.push(Column { field, width, suffix: suffix.to_owned() });
@@ -237,7 +280,8 @@ fn short_format(format: &[u8], header: bool) -> Option<Table<Field>> {
             'c' => Field::Cores,
             'C' => Field::CoresByState,
             'm' => Field::Memory,
-            'N' | 't' | 'T' | 'G' => Field::Word,
+            'N' => Field::Node,
+            't' | 'T' | 'G' | 'H' | 'u' => Field::Word,
             _ => Field::Text,
         };
         columns.push(Column { field, width, suffix: letters.as_str().to_owned() });

@@ -51,9 +51,8 @@ impl Dialect for Plain {
         lines.extend(asked.time.and_then(Walltime::hms).map(|time| format!("#PLAIN time={time}")));
         lines.extend(asked.mem.map(|mem| format!("#PLAIN mb={}", mem.as_mb())));
         lines.extend(request.extra.iter().filter(|x| !x.contains('\n')).map(|x| format!("#PLAIN {x}")));
-        let unsaid =
-            [("nodes", asked.nodes > 1), ("gpus", asked.gpus > 0), ("priority", request.priority != 0)];
-        let unsaid = unsaid.into_iter().filter(|(_, there)| *there);
+        let no = [("nodes", asked.nodes > 1), ("gpus", asked.gpus > 0), ("priority", request.priority != 0)];
+        let unsaid = no.into_iter().filter(|(_, asked)| *asked);
         Directives { lines, unsaid: unsaid.map(|(what, _)| format!("plain knows no {what}")).collect() }
     }
 
@@ -87,8 +86,7 @@ impl Dialect for Plain {
     }
 
     fn accounting(&self, ids: &[RemoteId], user: &str, _: Timestamp) -> Vec<Invocation> {
-        let ids = ids.iter().map(|id| id.0.as_str());
-        vec![Invocation::new(["pstat", "-x", "-u", user].into_iter().chain(ids))]
+        vec![Invocation::new(["pstat", "-x", "-u", user].into_iter().chain(ids.iter().map(|id| &*id.0)))]
     }
 
     fn control(&self, control: Control, targets: &[ControlTarget]) -> Vec<Invocation> {
@@ -102,8 +100,7 @@ impl Dialect for Plain {
             Some(some) => some.iter().map(|at| self.element(&target.id, at).0).collect(),
         };
         let words: Vec<String> = targets.iter().flat_map(ids).collect();
-        let call = |ids: &[String]| Invocation::new([command.to_owned()].iter().chain(ids));
-        words.chunks(1_000).map(call).collect()
+        words.chunks(1_000).map(|ids| Invocation::new([command.to_owned()].iter().chain(ids))).collect()
     }
 
     fn read<'o>(&self, argv: &[OsString], output: &'o Output) -> Result<Reading<'o>, DialectError> {
@@ -173,14 +170,12 @@ fn site(text: &str) -> Option<Site> {
 
 /// `JOB|ELEMENT|USER|QUEUE|STATE|CODE|SUBMITTED|STARTED|ENDED|CORES|HOST|NAME`, `-` for what there is not.
 fn row(line: &str) -> Option<Row<'_>> {
-    let fields: Vec<&str> = line.split('|').collect();
-    let [job, element, user, queue, raw, code, submitted, started, ended, cores, host, name] = *fields else {
-        return None;
-    };
+    let all: Vec<&str> = line.split('|').collect();
+    let [job, task, user, queue, raw, code, sent, begun, over, cores, host, name] = *all else { return None };
     let _: u64 = job.parse().ok()?;
-    let (id, tasks) = match element {
+    let (id, tasks) = match task {
         "-" => (job.into(), Tasks::Single),
-        _ => (Cow::Owned(format!("{job}.{element}")), Tasks::One(element.parse().ok()?)),
+        _ => (Cow::Owned(format!("{job}.{task}")), Tasks::One(task.parse().ok()?)),
     };
     let status = code.parse().ok().map(ExitStatus::Exit);
     let (state, cause) = match raw {
@@ -195,8 +190,7 @@ fn row(line: &str) -> Option<Row<'_>> {
         _ => (JobState::Unknown, None),
     };
     let time = |text: &str| text.parse().ok().map(Timestamp::from_secs);
-    let (submitted, started, ended, cores) =
-        (time(submitted), time(started), time(ended), cores.parse().ok());
+    let (submitted, started, ended, cores) = (time(sent), time(begun), time(over), cores.parse().ok());
     let mut row = Row { id, tasks, state, cause, status, submitted, started, ended, cores, ..Row::default() };
     (row.job, row.user, row.partition, row.name) = (job.into(), user.into(), queue.into(), name.into());
     (row.raw_state, row.text, row.uncertain) = (raw.into(), line, state == JobState::Unknown);

@@ -215,6 +215,18 @@ impl Call<'_> {
         }
     }
 
+    /// Changes the configuration for good, as an administrator's command does.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
+        let mut config = (*self.engine.config()).clone();
+        change(&mut config);
+        if let Ok(text) = serde_json::to_vec_pretty(&config) {
+            let new = self.engine.dir.join("config.json.new");
+            let _ = std::fs::write(&new, text)
+                .and_then(|()| std::fs::rename(&new, self.engine.dir.join("config.json")));
+        }
+        self.engine.configure(config);
+    }
+
     /// True when the caller is gone.
     pub fn gone(&self) -> bool {
         let Some(stream) = self.stream else { return false };

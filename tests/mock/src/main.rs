@@ -39,11 +39,14 @@ fn main() -> ExitCode {
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
 }
 
-/// `$CLUSTER_MOCK_DIR`, else the directory above the links.
+/// The directory above the links, else `$CLUSTER_MOCK_DIR`: where two mocks are at hand, each command is of its own.
 fn state_dir(own: &OsStr) -> Option<PathBuf> {
-    if let Some(dir) = std::env::var_os("CLUSTER_MOCK_DIR").filter(|dir| !dir.is_empty()) {
-        return Some(PathBuf::from(dir));
-    }
+    above_link(own)
+        .or_else(|| std::env::var_os("CLUSTER_MOCK_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from))
+}
+
+/// The state directory in whose `bin` the command was found.
+fn above_link(own: &OsStr) -> Option<PathBuf> {
     let own = Path::new(own);
     let bin = if own.components().count() > 1 {
         own.parent()?.to_path_buf()

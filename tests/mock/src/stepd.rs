@@ -26,8 +26,10 @@ pub(crate) fn encode(launch: &Launch, end_file: &Path) -> Vec<u8> {
         path(&launch.stderr),
         vec![u8::from(launch.append)],
         launch.argv.len().to_string().into_bytes(),
+        launch.login.len().to_string().into_bytes(),
     ];
     words.extend(launch.argv.iter().cloned());
+    words.extend(launch.login.iter().flat_map(|(key, value)| [key.clone(), value.clone()]));
     words.extend(launch.env.iter().flat_map(|(key, value)| [key.clone(), value.clone()]));
     wire::pack(words)
 }
@@ -43,8 +45,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Launch, PathBuf)> {
     launch.stdout = path(words.next()?);
     launch.stderr = path(words.next()?);
     launch.append = words.next()? == [1];
-    let count = number(words.next()?)?;
+    let (count, login) = (number(words.next()?)?, number(words.next()?)?);
     launch.argv = words.by_ref().take(count).collect();
+    for _ in 0..login {
+        launch.login.push((words.next()?, words.next()?));
+    }
     while let (Some(key), Some(value)) = (words.next(), words.next()) {
         launch.env.push((key, value));
     }
@@ -149,7 +154,7 @@ fn spawn(launch: &Launch) -> Result<Pid, (&'static str, String)> {
     };
     let mut command = Command::new(std::ffi::OsStr::from_bytes(program));
     command.args(args.iter().map(|arg| std::ffi::OsStr::from_bytes(arg))).env_clear();
-    for (key, value) in &launch.env {
+    for (key, value) in login(launch).iter().chain(&launch.env) {
         command.env(std::ffi::OsStr::from_bytes(key), std::ffi::OsStr::from_bytes(value));
     }
     command.process_group(0).stdin(stdin).stdout(stdout).stderr(stderr);
@@ -157,6 +162,26 @@ fn spawn(launch: &Launch) -> Result<Pid, (&'static str, String)> {
         .spawn()
         .map_err(|error| ("exec", text(Path::new(std::ffi::OsStr::from_bytes(program)), &error)))?;
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(("exec", String::from("no pid")))
+}
+
+/// The environment of a login, loaded on the node as `su - USER -c env` does it; what the profile prints is lost.
+fn login(launch: &Launch) -> Vec<(Vec<u8>, Vec<u8>)> {
+    if launch.login.is_empty() {
+        return Vec::new();
+    }
+    let text = "{ [ -r \"$HOME/.profile\" ] && . \"$HOME/.profile\"; } >/dev/null 2>&1; exec env -0";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", text]).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
+    for (key, value) in &launch.login {
+        command.env(std::ffi::OsStr::from_bytes(key), std::ffi::OsStr::from_bytes(value));
+    }
+    let out = command.output().map(|output| output.stdout).unwrap_or_default();
+    let pairs = out.split(|byte| *byte == 0).filter_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        Some((pair[..at].to_vec(), pair[at + 1..].to_vec()))
+    });
+    // What the shell of the profile alone knows.
+    pairs.filter(|(key, _)| ![&b"_"[..], b"PWD", b"OLDPWD", b"SHLVL"].contains(&key.as_slice())).collect()
 }
 
 /// Runs a command in place of the client: `srun`.

@@ -120,6 +120,105 @@ fn output_goes_where_the_patterns_say_and_the_environment_is_slurms() {
 }
 
 #[test]
+fn the_login_environment_is_loaded_where_not_all_is_exported() {
+    let cluster = Cluster::new(&[]);
+    std::fs::write(cluster.file(".profile"), "echo noise; export LOGIN=loaded WHERE=profile\n").unwrap();
+    let script = "echo ${LOGIN-no} ${WHERE-no} ${SLURM_GET_USER_ENV-no} ${OURS-no}";
+    for (export, wanted) in [
+        ("ALL", "no ours no ours\n"),
+        ("NONE", "loaded profile 1 no\n"),
+        ("NIL", "loaded profile 1 no\n"),
+        ("WHERE", "loaded ours 1 no\n"),
+    ] {
+        let export = format!("--export={export}");
+        let mut command = cluster.command(&["sbatch", "--wait", "-o", "out", &export, "--wrap", script]);
+        command.env("HOME", cluster.file("")).env("WHERE", "ours").env("OURS", "ours");
+        assert!(command.output().unwrap().status.success());
+        assert_eq!(std::fs::read_to_string(cluster.file("out")).unwrap(), wanted, "{export}");
+    }
+}
+
+#[test]
+fn a_filter_chooses_jobs_in_every_command() {
+    let cluster = Cluster::new(&[]);
+    let started = cluster.fifo("started");
+    let script = "echo up > started; sleep 1000";
+    let here =
+        cluster.submit(&["-w", "node5", "-A", "ours", "--wckey", "key", "-o", "/dev/null", "--wrap", script]);
+    assert_eq!(std::fs::read_to_string(&started).unwrap(), "up\n");
+    let there = cluster.submit(&["-w", "node1", "-q", "fast", "-o", "/dev/null", "--wrap", script]);
+    assert_eq!(std::fs::read_to_string(&started).unwrap(), "up\n");
+    for (filter, wanted) in [(["-w", "node[4-5]"], &here), (["-A", "ours"], &here), (["-q", "fast"], &there)]
+    {
+        let out = cluster.out(&[&["squeue", "-h", "-o", "%i"], &filter[..]].concat());
+        assert_eq!(out.trim(), wanted, "squeue {filter:?}");
+        let filter = [filter[0].replace('w', "N"), filter[1].to_owned()];
+        let out = cluster.out(&["sacct", "-n", "-P", "-X", "--format=JobID", &filter[0], &filter[1]]);
+        assert_eq!(out.trim(), wanted, "sacct {filter:?}");
+    }
+    for (filter, left) in [
+        (["-w", "node2"], 2),
+        (["-q", "slow"], 2),
+        (["--wckey", "none"], 2),
+        (["-w", "node1"], 1),
+        (["--wckey", "key"], 0),
+    ] {
+        cluster.out(&[&["scancel"], &filter[..]].concat());
+        let out = cluster.out(&["squeue", "-h", "-t", "PD,R,S", "-o", "%i"]);
+        assert_eq!(out.lines().count(), left, "scancel {filter:?}: {out}");
+    }
+}
+
+#[test]
+fn scontrol_takes_lists_and_names_and_changes_nodes_and_partitions() {
+    let cluster = Cluster::new(&["extra.users_are_operators=true"]);
+    let ids = [(); 3].map(|()| cluster.submit(&["-H", "-J", "nm", "--wrap", "true"]));
+    let shown = cluster.out(&["scontrol", "-o", "show", "job", &format!("{},{}", ids[0], ids[2])]);
+    let first: Vec<&str> = shown.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(first, [format!("JobId={}", ids[0]), format!("JobId={}", ids[2])]);
+    cluster.out(&["scontrol", "update", "NodeName=node[1-2]", "State=DRAIN", "Reason=a fan"]);
+    cluster.out(&["scontrol", "update", "PartitionName=debug", "State=DOWN"]);
+    let nodes = cluster.out(&["sinfo", "-h", "-N", "-p", "debug", "-o", "%N %t"]);
+    assert_eq!(nodes, "node1 drain\nnode2 drain\nnode3 idle\nnode5 idle\n");
+    assert!(cluster.out(&["scontrol", "-o", "show", "node", "node1"]).contains("Reason=a fan"));
+    cluster.out(&["scontrol", "release", "JobName=nm"]);
+    let reasons = cluster.out(&["squeue", "-h", "-o", "%r"]);
+    assert_eq!(reasons, "PartitionDown\n".repeat(3));
+    cluster.out(&["scontrol", "update", "NodeName=node1,node2", "State=RESUME"]);
+    cluster.out(&["scontrol", "update", "PartitionName=debug", "State=UP"]);
+    ids.iter().for_each(|id| cluster.wait(id));
+    let (code, _, err) = cluster.run(&["scontrol", "update", "NodeName=nowhere", "State=RESUME"]);
+    assert_eq!((code, err.as_str()), (1, "slurm_update error: Invalid node name specified\n"));
+}
+
+#[test]
+fn what_is_not_served_is_refused_and_help_is_given() {
+    let cluster = Cluster::new(&[]);
+    let id = cluster.submit(&["-H", "--wrap", "true"]);
+    for line in [
+        &["squeue", "--yaml"][..],
+        &["squeue", "-R", "resv"],
+        &["sacct", "-l"],
+        &["sacct", "--yaml"],
+        &["sinfo", "--yaml"],
+        &["scancel", "-R", "resv"],
+        &["scancel", "-i", &id],
+    ] {
+        let (code, out, err) = cluster.run(line);
+        assert_eq!((code, out.as_str()), (1, ""), "{line:?}");
+        assert!(err.contains("is not served by the mock"), "{line:?}: {err}");
+    }
+    assert_eq!(cluster.out(&["squeue", "-h", "-o", "%i"]), format!("{id}\n"));
+    for name in ["sbatch", "squeue", "sacct", "scancel", "sinfo"] {
+        let help = cluster.out(&[name, "--help"]);
+        assert!(
+            help.starts_with(&format!("Usage: {name} [OPTIONS...]")) && help.contains("--version"),
+            "{help}"
+        );
+    }
+}
+
+#[test]
 fn a_pending_array_is_one_row_and_started_elements_have_ids_of_their_own() {
     let cluster = Cluster::new(&[]);
     let id = cluster.submit(&["-H", "-a", "1,3,5-9,20,25,30%2", "-o", "/dev/null", "--wrap", "true"]);

@@ -102,6 +102,21 @@ impl Kind {
         matches!(self, Self::Slurm | Self::Sge)
     }
 
+    /// Whether an element of an array can wait for the element of the same number of another.
+    pub fn has_elementwise_dependencies(self) -> bool {
+        matches!(self, Self::Slurm | Self::Sge)
+    }
+
+    /// The command that puts a running job back into the queue; the id comes after it.
+    pub fn requeue(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Slurm => Some(&["scontrol", "requeue"]),
+            Self::Pbs | Self::Torque => Some(&["qrerun"]),
+            Self::Sge => Some(&["qmod", "-rj"]),
+            Self::Sample => None,
+        }
+    }
+
     /// The shortest time limit. Where they are whole minutes the mock makes them pass quickly; Grid Engine's are
     /// exact, and its accounting is compared with them.
     pub fn short_limit(self) -> &'static str {

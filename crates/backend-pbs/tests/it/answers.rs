@@ -96,6 +96,23 @@ fn a_command_that_died_may_have_been_heard() {
 }
 
 #[test]
+fn a_submission_that_was_killed_is_a_doubt_and_says_so() {
+    for dialect in [&OpenPbs as &dyn Dialect, &Torque] {
+        for (code, by) in [(137, "signal 9"), (143, "signal 15"), (139, "signal 11"), (124, "timeout")] {
+            for stderr in ["", "bash: line 1: 15791 Killed  qsub x\n"] {
+                let error = dialect.read(&argv("qsub x"), &output(code, "", stderr)).unwrap_err();
+                assert!(matches!(error, DialectError::Unreachable { .. }), "{code}: {error:?}");
+                assert!(error.to_string().contains(&format!("ended by {by}")), "{error}");
+            }
+        }
+        // The first number of an error of the server's.
+        let said = output(153, "", "qsub: no\n");
+        let refused = dialect.read(&argv("qsub x"), &said);
+        assert!(matches!(refused, Err(DialectError::Refused { .. })), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_submission_is_its_id_and_nothing_else() {
     let submitted = |text: &str| {
         OpenPbs.read(&argv("qsub x"), &output(0, text, "")).map(|reading| match reading {
@@ -109,6 +126,16 @@ fn a_submission_is_its_id_and_nothing_else() {
     for wrong in ["", "12\n", "job 12.srv\n", "Your job 12 (\"x\") has been submitted\n"] {
         assert!(matches!(submitted(wrong), Err(DialectError::Syntax { .. })), "{wrong:?}");
     }
+    // A server of Torque may leave its name out.
+    for text in ["12\n", "12[]\n", "Welcome\n12\n", "12.vm\n3\n"] {
+        let id = match Torque.read(&argv("qsub x"), &output(0, text, "")) {
+            Ok(Reading::Submitted(id)) => id.0,
+            other => panic!("{text:?}: {other:?}"),
+        };
+        let wanted = if text.contains('[') { "12[]" } else { "12" };
+        assert_eq!(id.trim_end_matches(".vm"), wanted, "{text:?}");
+    }
+    assert!(Torque.read(&argv("qsub x"), &output(0, "12\njob taken\n", "")).is_err());
     // -W block=true ends with the job's own code.
     let blocked = output(7, "8.srv\n", "");
     assert!(matches!(OpenPbs.read(&argv("qsub x"), &blocked), Ok(Reading::Submitted(_))));
@@ -135,6 +162,26 @@ fn the_families_are_told_apart() {
         assert!(site.version.is_some());
         assert!(matches!(dialect.read(&probe, other), Err(DialectError::NotRead { .. })));
         assert!(matches!(dialect.read(&probe, &sge), Err(DialectError::Refused { .. })));
+    }
+}
+
+#[test]
+fn old_families_are_told_apart_by_their_versions() {
+    for (version, is_torque) in [
+        ("2.5.13", true),
+        ("4.2.10", true),
+        ("6.1.3", true),
+        ("PBSPro_9.2.4", false),
+        ("14.1.2", false),
+        ("2021.1.3", false),
+    ] {
+        let text =
+            format!("Server: srv\n    state_count = Transit:0 Queued:0\n    pbs_version = {version}\n");
+        let answer = output(0, text, "");
+        for (dialect, own) in [(&OpenPbs as &dyn Dialect, !is_torque), (&Torque, is_torque)] {
+            let read = dialect.read(&dialect.probe().argv, &answer);
+            assert_eq!(read.is_ok(), own, "{version}: {read:?}");
+        }
     }
 }
 

@@ -116,6 +116,19 @@ fn amounts_and_dates() {
 }
 
 #[test]
+fn when_a_job_started_is_no_reason() {
+    let reason = |attributes: &str| job(&Torque, &record("1.vm", attributes)).reason.into_owned();
+    let started = "comment = Job started on Fri Nov 20 at 17:31";
+    assert_eq!(reason(&format!("job_state = R | {started}")), "");
+    assert_eq!(reason(&format!("job_state = C | exit_status = 1 | {started}")), "");
+    assert_eq!(reason(&format!("job_state = C | exit_status = -3 | {started}")), "exit status -3");
+    assert_eq!(
+        reason(&format!("job_state = Q | {started}; then more")),
+        "Job started on Fri Nov 20 at 17:31; then more"
+    );
+}
+
+#[test]
 fn hosts_unfold() {
     let core = |host: &str, cores| HostCores { host: host.to_owned(), cores };
     assert_eq!(

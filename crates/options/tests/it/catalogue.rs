@@ -142,8 +142,9 @@ fn every_option_on_every_scheduler() {
       slurm  cannot: the cluster's task plugin decides; within a job there is `srun --cpu-bind`
       pbs    cannot: the vnodes' cgroup hook decides
       torque cannot: the cpuset configuration of the nodes decides
+      sge    cannot: the hosts decide whether they bind jobs; a directive `-binding linear:N` of your own asks for it
       file   cannot: a plain script binds nothing
-      by code: sge local
+      by code: local
     "#);
 }
 

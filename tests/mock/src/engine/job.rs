@@ -351,6 +351,8 @@ pub struct Launch {
     pub script: Vec<u8>,
     /// A name for the script in the spool; empty: `script`.
     pub script_name: String,
+    /// The begin of a login environment, `HOME` in it: what `~/.profile` makes of it goes below `env`. Empty: none.
+    pub login: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Why a job's process did not start.

@@ -280,7 +280,7 @@ fn act(call: &mut Call<'_>, id: &Id, values: &[(char, String)], first: Option<&s
 }
 
 /// Ordinary users may do what needs an operator, when the configuration says so.
-fn trusted(table: &Table) -> bool {
+pub(crate) fn trusted(table: &Table) -> bool {
     table.config.extra.get("users_are_operators").and_then(serde_json::Value::as_bool).unwrap_or(false)
 }
 

@@ -77,6 +77,9 @@ impl FrontEnd for OpenPbs {
         if !is_patient(call) {
             return 1;
         }
+        if call.engine.config().faults.credentials {
+            return say_denied(call);
+        }
         match call.name.as_str() {
             "qsub" => qsub::run(call),
             "qstat" => qstat::run(call),
@@ -225,15 +228,24 @@ pub(crate) fn say_down(call: &mut Call<'_>) -> i32 {
     }
 }
 
+/// What a command says when the server does not believe who calls.
+fn say_denied(call: &mut Call<'_>) -> i32 {
+    let server = server(&call.engine.lock());
+    let name = call.name.clone();
+    call.err("auth: error returned: 15007\nauth: Failed to send auth request\nNo Permission.\n");
+    call.err(format!("{name}: cannot connect to server {server} (errno=15007)\n"));
+    match name.as_str() {
+        "qstat" => 255,
+        "pbsnodes" => 1,
+        "qmgr" => 3,
+        _ => 159,
+    }
+}
+
 /// The server dies, as the real one does of some requests. It stays dead until the fault is taken back; the next
 /// job's number is then the next thousand.
 pub(crate) fn die(call: &Call<'_>, jump: bool) {
-    let mut config = (*call.engine.config()).clone();
-    config.faults.controller = "down".into();
-    if let Ok(text) = serde_json::to_vec_pretty(&config) {
-        let _ = std::fs::write(call.engine.dir.join("config.json"), text);
-    }
-    call.engine.configure(config);
+    call.reconfigure(|config| config.faults.controller = "down".into());
     if jump {
         let mut table = call.engine.lock();
         table.next_id = (table.next_id / 1000 + 1) * 1000;

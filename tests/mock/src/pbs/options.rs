@@ -61,6 +61,11 @@ impl Options {
                     'h' => self.hold = true,
                     'V' => self.all_variables = true,
                     'z' => self.silent = true,
+                    'I' | 'X' => {
+                        return Err(Misuse(format!(
+                            "-{letter} is not served by the mock: its jobs are batch jobs"
+                        )));
+                    }
                     _ => {}
                 },
                 Item::Value('l', list) => lists.push(list),

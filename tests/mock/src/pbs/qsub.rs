@@ -219,12 +219,16 @@ fn specification(
         spec.attrs.insert(name.to_owned(), value);
     };
     if let Some(chunk) = request.chunks.iter().find(|chunk| !fits(chunk)) {
-        let most = cluster.nodes_of(queue).map(|node| node.cores).max().unwrap_or(0);
+        let cores = cluster.nodes_of(queue).map(|node| u64::from(node.cores)).max().unwrap_or(0);
+        let memory = cluster.nodes_of(queue).map(|node| node.memory.saturating_mul(1024)).max().unwrap_or(0);
+        let (what, asked, most, unit) = match chunk.mem_kb {
+            Some(asked) if chunk.ncpus <= cores => ("mem", asked, memory, "kb"),
+            _ => ("ncpus", chunk.ncpus, cores, ""),
+        };
         attr(
             "never",
             format!(
-                "Can Never Run: Insufficient amount of resource: ncpus (R: {} A: {most} T: {most})",
-                chunk.ncpus
+                "Can Never Run: Insufficient amount of resource: {what} (R: {asked}{unit} A: {most}{unit} T: {most}{unit})"
             ),
         );
     }

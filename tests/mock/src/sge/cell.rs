@@ -3,6 +3,7 @@
 use crate::config::{Config, Queue};
 use crate::engine::{Table, seconds};
 use crate::front::Call;
+use crate::pbs::clock::local;
 
 use super::names;
 use super::qsub::ENVIRONMENTS;
@@ -50,6 +51,10 @@ pub(crate) fn qhost(call: &mut Call<'_>) -> i32 {
         call.out("</qhost>\n");
         return 0;
     }
+    if with_jobs && !with_queues {
+        return super::not_served(call, "-j without -q");
+    }
+    let zone = call.var("TZ");
     call.out(
         "HOSTNAME                ARCH         NCPU NSOC NCOR NTHR  LOAD  MEMTOT  MEMUSE  SWAPTO  SWAPUS\n",
     );
@@ -64,8 +69,53 @@ pub(crate) fn qhost(call: &mut Call<'_>) -> i32 {
             "{:<23} {arch:<12} {cpus:>4} {sockets:>4} {cores:>4} {threads:>4} {load:>5} {memory:>7} {used:>7} {swap:>7} {swapped:>7}\n",
             node.name
         ));
+        if with_queues {
+            let text = plain_contents(&call.engine.lock(), node, with_jobs, zone.as_deref());
+            call.out(text);
+        }
     }
     0
+}
+
+/// The jobs of a queue that run on a host.
+fn running<'t>(table: &'t Table, queue: &Queue, node: &crate::config::Node) -> Vec<&'t crate::engine::Job> {
+    let here = |job: &&crate::engine::Job| {
+        job.spec.queue == queue.name && job.alloc.iter().any(|alloc| alloc.node == node.name)
+    };
+    table.active().filter(here).collect()
+}
+
+fn queue_state(queue: &Queue, node: &crate::config::Node) -> &'static str {
+    match (node.state.as_str(), queue.enabled && queue.started) {
+        ("down", _) => "u",
+        ("drain", _) | (_, false) => "d",
+        _ => "",
+    }
+}
+
+/// The queues and jobs of a host, as `-q` and `-j` print them below its line.
+fn plain_contents(table: &Table, node: &crate::config::Node, jobs: bool, zone: Option<&str>) -> String {
+    let mut out = String::new();
+    let queues = table.config.cluster.queues.iter();
+    for queue in queues.filter(|queue| table.config.cluster.nodes_of(queue).any(|n| n.name == node.name)) {
+        let running = running(table, queue, node);
+        let used: u32 = running.iter().map(|job| job.spec.cores).sum();
+        let slots = format!("0/{used}/{}", node.cores);
+        out.push_str(&format!("   {:<20} BIP   {slots:<14}{}\n", queue.name, queue_state(queue, node)));
+        for job in running.iter().filter(|_| jobs) {
+            let name: String = job.spec.name.chars().take(10).collect();
+            let task = job.key.index.map_or_else(|| " ".repeat(7), |index| index.to_string());
+            out.push_str(&format!(
+                "{:>10} {:.5} {name:<10} {:<12} {:<5} {} MASTER {task}\n",
+                job.key.id,
+                priority(table, job),
+                job.spec.user.name,
+                letters(table, job),
+                local(seconds(job.start.unwrap_or(0)), zone).american()
+            ));
+        }
+    }
+    out
 }
 
 /// The queues and jobs of a host, in XML.
@@ -73,19 +123,10 @@ fn contents(table: &Table, node: &crate::config::Node, queues: bool, jobs: bool)
     let mut out = String::new();
     for queue in &table.config.cluster.queues {
         let here = table.config.cluster.nodes_of(queue).any(|other| other.name == node.name);
-        let running: Vec<_> = table
-            .active()
-            .filter(|job| {
-                job.spec.queue == queue.name && job.alloc.iter().any(|alloc| alloc.node == node.name)
-            })
-            .collect();
+        let running = running(table, queue, node);
         if queues && here {
             let used: u32 = running.iter().map(|job| job.spec.cores).sum();
-            let state = match (node.state.as_str(), queue.enabled && queue.started) {
-                ("down", _) => "u",
-                ("drain", _) | (_, false) => "d",
-                _ => "",
-            };
+            let state = queue_state(queue, node);
             let name = &queue.name;
             out.push_str(&format!(" <queue name='{name}'>\n"));
             for (value, text) in [
@@ -126,9 +167,22 @@ fn contents(table: &Table, node: &crate::config::Node, queues: bool, jobs: bool)
 /// `qselect`: queue instances.
 pub(crate) fn qselect(call: &mut Call<'_>) -> i32 {
     let config = call.engine.config();
+    let mut patterns: Vec<String> = Vec::new();
+    let mut args = call.args.clone().into_iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "-q" => patterns.extend(args.next().unwrap_or_default().split(',').map(str::to_owned)),
+            _ => return super::not_served(call, &arg),
+        }
+    }
     for queue in &config.cluster.queues {
         for node in config.cluster.nodes_of(queue) {
-            call.out(format!("{}@{}\n", queue.name, node.name));
+            let instance = format!("{}@{}", queue.name, node.name);
+            let fits =
+                |pattern: &String| names::fits(pattern, &queue.name) || names::fits(pattern, &instance);
+            if patterns.is_empty() || patterns.iter().any(fits) {
+                call.out(format!("{instance}\n"));
+            }
         }
     }
     0

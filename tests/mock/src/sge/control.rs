@@ -77,6 +77,16 @@ fn targets(table: &Table, words: &[String]) -> Vec<Target> {
     out
 }
 
+/// All jobs of users that have not ended.
+fn of_users(table: &Table, users: &[String]) -> Vec<Target> {
+    let open = |job: &&Job| job.phase != Phase::Ended;
+    let theirs = |job: &&Job| users.iter().any(|user| names::fits(user, &job.spec.user.name));
+    let mut ids: Vec<u64> = table.jobs.values().filter(open).filter(theirs).map(|job| job.key.id).collect();
+    ids.dedup();
+    let keys = |id| table.elements(id).filter(open).map(|job| job.key).collect();
+    ids.into_iter().map(|id| Target { text: id.to_string(), tasks: None, keys: keys(id) }).collect()
+}
+
 fn qdel(call: &mut Call<'_>, words: &[String]) -> i32 {
     let (mut force, mut users, mut rest) = (false, Vec::new(), Vec::new());
     let mut args = words.iter();
@@ -103,27 +113,15 @@ fn qdel(call: &mut Call<'_>, words: &[String]) -> i32 {
     let mut code = 0;
     let mut targets = targets(&table, &rest);
     if !users.is_empty() {
-        let mut ids: Vec<u64> = table
-            .jobs
-            .values()
-            .filter(|job| {
-                job.phase != Phase::Ended && users.iter().any(|user| names::fits(user, &job.spec.user.name))
-            })
-            .map(|job| job.key.id)
-            .collect();
-        ids.dedup();
-        if ids.is_empty() {
+        let theirs = of_users(&table, &users);
+        if theirs.is_empty() {
             out.push_str(&format!(
                 "There is no job registered for the following users: {}\n",
                 users.join(",")
             ));
             code = 1;
         }
-        for id in ids {
-            let keys =
-                table.elements(id).filter(|job| job.phase != Phase::Ended).map(|job| job.key).collect();
-            targets.push(Target { text: id.to_string(), tasks: None, keys });
-        }
+        targets.extend(theirs);
     }
     for target in targets {
         if target.keys.is_empty() {
@@ -290,7 +288,7 @@ fn qmod(call: &mut Call<'_>, words: &[String]) -> i32 {
 fn change(call: &mut Call<'_>, words: &[String]) -> i32 {
     let name = call.name.clone();
     let mut options = Options::default();
-    let mut rest = Vec::new();
+    let (mut rest, mut users) = (Vec::new(), Vec::new());
     if name == "qalter" {
         if let Err(misuse) = options.read(words) {
             call.err(format!("qalter: {}\n", misuse.text));
@@ -300,10 +298,12 @@ fn change(call: &mut Call<'_>, words: &[String]) -> i32 {
     } else {
         let mut args = words.iter();
         while let Some(word) = args.next() {
-            if word == "-h" {
-                args.next();
-            } else {
-                rest.push(word.clone());
+            match word.as_str() {
+                "-h" => {
+                    args.next();
+                }
+                "-u" => users.extend(args.next().map_or("", String::as_str).split(',').map(str::to_owned)),
+                _ => rest.push(word.clone()),
             }
         }
     }
@@ -312,7 +312,9 @@ fn change(call: &mut Call<'_>, words: &[String]) -> i32 {
     let me = call.user.clone();
     let mut out = String::new();
     let mut code = 0;
-    for target in targets(&table, &rest) {
+    let mut targets = targets(&table, &rest);
+    targets.extend(of_users(&table, &users));
+    for target in targets {
         let id = target.text.clone();
         if target.keys.is_empty() {
             out.push_str(&format!("denied: job \"{id}\" does not exist\n"));

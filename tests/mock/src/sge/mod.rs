@@ -70,6 +70,9 @@ impl FrontEnd for Sge {
         if call.name != "qacct" && call.engine.config().faults.controller == "down" {
             return say_down(call);
         }
+        if call.name != "qacct" && call.engine.config().faults.credentials {
+            return say_denied(call);
+        }
         match call.name.as_str() {
             "qsub" => qsub::run(call),
             "qstat" => qstat::run(call),
@@ -197,6 +200,15 @@ fn in_error(table: &mut Table, key: Key, failed: i32, reason: &str, exit: &Exit)
     }
 }
 
+/// An option that would choose, and that this mock does not know: never left out.
+fn not_served(call: &mut Call<'_>, option: &str) -> i32 {
+    let name = call.name.clone();
+    call.err(format!(
+        "{name}: {option} is not served by the mock of Grid Engine: leave it out, or add it (tests/mock/README.md)\n"
+    ));
+    1
+}
+
 /// What a command says when the qmaster is down.
 fn say_down(call: &mut Call<'_>) -> i32 {
     let port = call.var("SGE_QMASTER_PORT").unwrap_or_else(|| "23790".into());
@@ -212,6 +224,20 @@ fn say_down(call: &mut Call<'_>) -> i32 {
         "qstat" | "qhost" => call.err(format!("error: {line}\n")),
         "qconf" => call.err(format!("{line}\n")),
         _ => call.out(format!("{line}\n")),
+    }
+    1
+}
+
+/// What a command says when the qmaster does not take the caller's host for what it says it is.
+fn say_denied(call: &mut Call<'_>) -> i32 {
+    let host = host(call);
+    call.err(format!(
+        "error: commlib error: access denied (client IP resolved to host name \"localhost\". This is not identical to clients host name \"{host}\")\n"
+    ));
+    let line = format!("unable to contact qmaster using port 23790 on host \"{host}\"");
+    match call.name.as_str() {
+        "qsub" => call.err(format!("Unable to run job: {line}\nExiting.\n")),
+        _ => call.err(format!("error: {line}\n")),
     }
     1
 }

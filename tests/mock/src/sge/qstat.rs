@@ -91,7 +91,8 @@ pub(crate) fn run(call: &mut Call<'_>) -> i32 {
                 asked.jobs = Some(list);
             }
             "-ext" | "-pri" | "-urg" | "-t" | "-cb" | "-ncb" => {}
-            "-l" | "-pe" | "-U" | "-explain" => {
+            "-l" | "-pe" | "-U" => return super::not_served(call, &arg),
+            "-explain" => {
                 args.next();
             }
             "-help" => {

@@ -23,7 +23,18 @@ pub(super) fn launch(table: &Table, job: &Job) -> Launch {
         append: spec.append || job.runs > 1,
         script: spec.script.clone(),
         script_name: String::from("slurm_script"),
+        login: login(job),
     }
+}
+
+/// The begin of the login environment of a job that does not get all of its submitter's.
+fn login(job: &Job) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let Some(home) = job.attr("login_home") else { return Vec::new() };
+    let user = job.spec.user.name.as_str();
+    let path = "/usr/local/bin:/usr/bin:/bin";
+    [("HOME", home), ("USER", user), ("LOGNAME", user), ("SHELL", "/bin/sh"), ("PATH", path)]
+        .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()))
+        .to_vec()
 }
 
 /// A file name with its patterns filled in.

@@ -3,6 +3,7 @@
 mod args;
 mod json;
 mod launch;
+mod preamble;
 mod sacct;
 mod sbatch;
 mod scancel;

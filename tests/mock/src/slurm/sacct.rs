@@ -1,7 +1,7 @@
 //! `sacct`, and the little of `sacctmgr` that clients ask for.
 
 use super::view::{self, Row};
-use super::{Clock, accounting_down, args, text};
+use super::{Clock, accounting_down, args, preamble, text};
 use crate::engine::{Job, Phase, Table, Why, micros, now};
 use crate::front::Call;
 
@@ -10,6 +10,24 @@ const OPTIONS: &str = "account=A accounts=A allclusters/L allocations/X allusers
     flags=F format=o gid=g group=g help/h helpformat/e jobs=j json local long/l name= ncpus=I nnodes=i noconvert \
     nodelist=N noheader/n parsable/p parsable2/P partition=r qos=q reason=R starttime=S state=s timelimit-max= \
     timelimit-min=k truncate/T uid=u units= usage use-local-uid user=u verbose/v version/V wckeys=W whole-hetjob? yaml";
+
+/// They choose jobs, or another form, in ways that this mock does not know.
+const UNSERVED: &[&str] = &[
+    "associations",
+    "batch-script",
+    "completion",
+    "constraints",
+    "env-vars",
+    "flags",
+    "long",
+    "ncpus",
+    "nnodes",
+    "reason",
+    "timelimit-max",
+    "timelimit-min",
+    "whole-hetjob",
+    "yaml",
+];
 
 const FIELDS: &[(&str, usize)] = &[
     ("Account", 10),
@@ -79,9 +97,8 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
             return 1;
         }
     };
-    if given.has("version") {
-        call.out("slurm-wlm 22.05.8\n");
-        return 0;
+    if let Some(code) = preamble::answer(call, &given, OPTIONS, UNSERVED) {
+        return code;
     }
     if given.has("helpformat") {
         let mut line = String::new();
@@ -132,10 +149,19 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
         given.get("user").or(given.get("uid")).map(|list| list.split(',').collect()).unwrap_or_default();
     let all = given.has("allusers") || (users.is_empty() && (call.user.uid == 0 || !keys.is_empty()));
     let own = call.user.uid;
+    let groups: Option<Vec<String>> =
+        given.get("group").or(given.get("gid")).map(|list| list.split(',').map(String::from).collect());
+    let nodes = match view::nodes_asked_for(call, &given) {
+        Ok(nodes) => nodes,
+        Err(code) => return code,
+    };
     let clock = Clock::of(call);
     let table = call.engine.lock();
     let lag = micros(table.config.timing.accounting_lag);
     let lost = table.config.faults.accounting == "empty";
+    let listed = |option: &str, value: &str| {
+        given.get(option).is_none_or(|list| list.split(',').any(|name| name == value))
+    };
     let mut jobs: Vec<&Job> = table
         .accounting()
         .filter(|job| {
@@ -145,8 +171,14 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
                 && (all
                     || users.iter().any(|user| *user == job.spec.user.name || user.parse() == Ok(job.spec.user.uid))
                     || (users.is_empty() && job.spec.user.uid == own))
-                && given.get("name").is_none_or(|names| names.split(',').any(|name| name == job.spec.name))
-                && given.get("partition").is_none_or(|names| names.split(',').any(|name| name == job.spec.queue))
+                && listed("name", &job.spec.name)
+                && listed("partition", &job.spec.queue)
+                && listed("account", job.attr("account").unwrap_or(super::ACCOUNT))
+                && listed("accounts", job.attr("account").unwrap_or(super::ACCOUNT))
+                && listed("qos", job.attr("qos").unwrap_or("normal"))
+                && listed("wckeys", job.attr("wckey").unwrap_or_default())
+                && groups.as_ref().is_none_or(|groups| groups.contains(&job.spec.user.group) || groups.contains(&job.spec.user.gid.to_string()))
+                && nodes.as_ref().is_none_or(|nodes| view::is_on(job, nodes))
                 && job.end.is_none_or(|end| end >= from)
                 && job.submit <= to
                 // Without ids what was never eligible is left out.

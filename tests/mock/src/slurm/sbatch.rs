@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::args::{self, Parsed};
-use super::{text, view};
+use super::{preamble, text, view};
 use crate::engine::{Clause, Depend, DependKind, HELD_USER, Key, Phase, Spec, Table, now};
 use crate::front::{Call, Controller};
 
@@ -26,9 +26,8 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
         Ok(given) => given,
         Err(error) => return usage(call, &error),
     };
-    if given.has("version") {
-        call.out("slurm-wlm 22.05.8\n");
-        return 0;
+    if let Some(code) = preamble::answer(call, &given, OPTIONS, &[]) {
+        return code;
     }
     let (spec, given) = match prepare(call, given) {
         Ok(prepared) => prepared,
@@ -394,7 +393,14 @@ fn spec(
         let nice = given.get("nice").filter(|text| !text.is_empty()).unwrap_or("100");
         spec.priority = -nice.parse::<i64>().map_err(|_| bad("nice"))?;
     }
-    spec.env = environment(call, given.get("export").unwrap_or("ALL"));
+    let export = given.get("export").unwrap_or("ALL");
+    spec.env = environment(call, export);
+    if export != "ALL" {
+        // As the real one: a list of variables, too, has the node load the user's login environment.
+        let home = call.var("HOME").unwrap_or_else(|| String::from("/"));
+        put(&mut spec.attrs, "login_home", home);
+        spec.env.push((b"SLURM_GET_USER_ENV".to_vec(), b"1".to_vec()));
+    }
     put(&mut spec.attrs, "submit_host", call.host());
     put(&mut spec.attrs, "submit_dir", call.cwd.to_string_lossy().into_owned());
     Ok(spec)
@@ -430,15 +436,7 @@ fn environment(call: &Call<'_>, export: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     for word in export.split(',') {
         match (word, word.split_once('=')) {
             ("ALL", _) => call.env.iter().for_each(|(key, value)| add(key, value)),
-            ("NONE" | "NIL", _) => {
-                // A login environment.
-                for (key, value) in &call.env {
-                    if [&b"HOME"[..], b"USER", b"LOGNAME", b"SHELL"].contains(&key.as_slice()) {
-                        add(key, value);
-                    }
-                }
-                add(b"PATH", b"/usr/local/bin:/usr/bin:/bin");
-            }
+            ("NONE" | "NIL", _) => {}
             (_, Some((key, value))) => add(key.as_bytes(), value.as_bytes()),
             _ => {
                 for (key, value) in call.env.iter().filter(|(key, _)| key == word.as_bytes()) {

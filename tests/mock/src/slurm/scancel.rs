@@ -1,11 +1,14 @@
 //! `scancel`.
 
-use super::{args, controller, text, view};
+use super::{args, controller, preamble, text, view};
 use crate::engine::{Job, Key, Phase, Scope, Why};
 use crate::front::Call;
 
 const OPTIONS: &str = "account=A batch/b clusters=M ctld cron full/f help hurry/H interactive/i jobname=n me name=n \
     nodelist=w partition=p quiet/Q qos=q reservation=R sibling= signal=s state=t usage user=u verbose/v version/V wckey=";
+
+/// They choose jobs, or ask before each, in ways that this mock does not know.
+const UNSERVED: &[&str] = &["cron", "interactive", "reservation", "sibling"];
 
 pub(super) fn run(call: &mut Call<'_>) -> i32 {
     let args = call.args.clone();
@@ -16,9 +19,8 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
             return 1;
         }
     };
-    if given.has("version") {
-        call.out("slurm-wlm 22.05.8\n");
-        return 0;
+    if let Some(code) = preamble::answer(call, &given, OPTIONS, UNSERVED) {
+        return code;
     }
     let mut wanted: Vec<(String, Key, Option<Vec<u32>>)> = Vec::new();
     for word in given.rest.iter().flat_map(|word| args::ids(word)) {
@@ -34,12 +36,15 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
     }
     let user =
         given.get("user").map(String::from).or_else(|| given.has("me").then(|| call.user.name.clone()));
-    let filters =
-        ["jobname", "name", "partition", "state", "account", "qos", "nodelist", "wckey", "reservation"];
+    let filters = ["jobname", "name", "partition", "state", "account", "qos", "nodelist", "wckey"];
     if wanted.is_empty() && user.is_none() && !filters.iter().any(|filter| given.has(filter)) {
         call.err("scancel: error: No job identification provided\n");
         return 1;
     }
+    let nodes = match view::nodes_asked_for(call, &given) {
+        Ok(nodes) => nodes,
+        Err(code) => return code,
+    };
     let signal = match given.get("signal") {
         None => None,
         Some(name) => match signal_of(name) {
@@ -70,6 +75,9 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
                 .is_none_or(|names| names.split(',').any(|name| name == job.spec.name))
             && given.get("partition").is_none_or(|name| name == job.spec.queue)
             && given.get("account").is_none_or(|name| name == job.attr("account").unwrap_or(super::ACCOUNT))
+            && given.get("qos").is_none_or(|name| name == job.attr("qos").unwrap_or("normal"))
+            && given.get("wckey").is_none_or(|name| name == job.attr("wckey").unwrap_or_default())
+            && nodes.as_ref().is_none_or(|nodes| view::is_on(job, nodes))
             && given.get("state").is_none_or(|names| {
                 let (long, short) = view::state(job);
                 names

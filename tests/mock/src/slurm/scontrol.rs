@@ -65,20 +65,20 @@ fn show(call: &mut Call<'_>, what: &str, which: Option<&str>, one: bool) -> i32 
     let clock = Clock::of(call);
     let host = call.host();
     if what.starts_with("job") {
-        let key = match which.map(|word| (word, view::key(word))) {
-            Some((_, None)) => {
-                call.err("slurm_load_jobs error: Invalid job id specified\n");
-                return 1;
-            }
-            Some((_, key)) => key,
-            None => None,
+        let words = which.map(super::args::ids).unwrap_or_default();
+        let Some(keys) = words.iter().map(|word| view::key(word)).collect::<Option<Vec<Key>>>() else {
+            call.err("slurm_load_jobs error: Invalid job id specified\n");
+            return 1;
         };
         if let Some(code) = controller(call, "slurm_load_jobs error: ", 2.0) {
             return code;
         }
         let table = call.engine.lock();
-        let jobs = table.jobs.values().filter(|job| key.is_none_or(|key| super::squeue::matches(job, key)));
-        let single = key.is_some_and(|key| key.index.is_some());
+        let jobs = table
+            .jobs
+            .values()
+            .filter(|job| keys.is_empty() || keys.iter().any(|key| super::squeue::matches(job, *key)));
+        let single = keys.iter().any(|key| key.index.is_some());
         let mut out = String::new();
         // A held element stands alone here, unlike in squeue.
         for row in view::rows(jobs, single) {
@@ -86,7 +86,7 @@ fn show(call: &mut Call<'_>, what: &str, which: Option<&str>, one: bool) -> i32 
         }
         drop(table);
         if out.is_empty() {
-            if key.is_some() {
+            if !keys.is_empty() {
                 call.err("slurm_load_jobs error: Invalid job id specified\n");
                 return 1;
             }
@@ -494,7 +494,10 @@ fn control(call: &mut Call<'_>, verb: &str, ids: &[String]) -> i32 {
 /// The jobs that a word names: an id, an element, a list of elements, an element's own id.
 fn keys_of(table: &Table, word: &str) -> Vec<Key> {
     let id = word.strip_prefix("JobId=").or(word.strip_prefix("jobid=")).unwrap_or(word);
-    if let Some(name) = id.strip_prefix("jobname=") {
+    if let Some((_, name)) = id
+        .split_once('=')
+        .filter(|(key, _)| ["jobname", "name"].iter().any(|known| key.eq_ignore_ascii_case(known)))
+    {
         return table.jobs.values().filter(|job| job.spec.name == name).map(|job| job.key).collect();
     }
     if let Some((id, list)) = id.split_once('_')
@@ -514,6 +517,12 @@ fn update(call: &mut Call<'_>, words: &[String]) -> i32 {
         .map(|(key, value)| (key.to_ascii_lowercase(), value.to_owned()))
         .collect();
     let value = |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone());
+    if let Some(names) = value("nodename").or_else(|| value("node")) {
+        return update_nodes(call, &names, value("state"), value("reason"));
+    }
+    if let Some(name) = value("partitionname") {
+        return update_partition(call, &name, value("state"));
+    }
     let Some(id) = value("jobid").or_else(|| value("job")) else {
         call.err("No valid entity in update command\nInput line must include \"NodeName\", \"PartitionName\", \"JobId\", \"Reservation\" etc.\n");
         return 1;
@@ -576,6 +585,77 @@ fn update(call: &mut Call<'_>, words: &[String]) -> i32 {
         }
     }
     drop(table);
+    call.engine.schedule();
+    0
+}
+
+/// `update NodeName=… State=DRAIN|DOWN|RESUME Reason=…`, for root as in the real one.
+fn update_nodes(call: &mut Call<'_>, names: &str, state: Option<String>, reason: Option<String>) -> i32 {
+    let config = call.engine.config();
+    let names = text::hostnames(names).unwrap_or_default();
+    let known = |name: &String| config.cluster.nodes.iter().any(|node| node.name == *name);
+    if names.is_empty() || !names.iter().all(known) {
+        call.err("slurm_update error: Invalid node name specified\n");
+        return 1;
+    }
+    let state = match state.as_deref().map(str::to_ascii_uppercase).as_deref() {
+        None => None,
+        Some("DRAIN") => Some("drain"),
+        Some("DOWN" | "FAIL") => Some("down"),
+        Some("RESUME" | "IDLE" | "UNDRAIN") => Some(""),
+        Some(other) => {
+            call.err(format!("Invalid input: {other}\nRequest aborted\nValid states are:\n  NoResp DRAIN FAIL FUTURE RESUME POWER_DOWN POWER_UP UNDRAIN\n"));
+            return 1;
+        }
+    };
+    if matches!(state, Some("drain" | "down")) && reason.is_none() {
+        call.err("You must specify a reason when DOWNING or DRAINING a node. Request denied\n");
+        return 1;
+    }
+    change(call, |config| {
+        for node in config.cluster.nodes.iter_mut().filter(|node| names.contains(&node.name)) {
+            if let Some(state) = state {
+                state.clone_into(&mut node.state);
+                node.reason.clear();
+            }
+            node.reason = reason.clone().unwrap_or_else(|| node.reason.clone());
+        }
+    })
+}
+
+/// `update PartitionName=… State=UP|DOWN`.
+fn update_partition(call: &mut Call<'_>, name: &str, state: Option<String>) -> i32 {
+    if call.engine.config().cluster.queue(name).is_none() {
+        call.err("slurm_update error: Invalid partition name specified\n");
+        return 1;
+    }
+    let started = match state.as_deref().map(str::to_ascii_uppercase).as_deref() {
+        Some("UP") => true,
+        Some("DOWN") => false,
+        _ => {
+            call.err("scontrol: error: the mock of Slurm changes a partition's State alone, to UP or DOWN\n");
+            return 1;
+        }
+    };
+    change(call, |config| {
+        for queue in config.cluster.queues.iter_mut().filter(|queue| queue.name == name) {
+            queue.started = started;
+        }
+    })
+}
+
+/// Changes the cluster, if the caller is root.
+fn change(call: &mut Call<'_>, by: impl FnOnce(&mut Config)) -> i32 {
+    if call.controller() != Controller::Well {
+        call.err(format!("slurm_update error: {}\n", super::CONNECT));
+        return 1;
+    }
+    let trusted = call.engine.config().extra.get("users_are_operators").and_then(serde_json::Value::as_bool);
+    if call.user.uid != 0 && trusted != Some(true) {
+        call.err("slurm_update error: Invalid user id\n");
+        return 1;
+    }
+    call.reconfigure(by);
     call.engine.schedule();
     0
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Clock, args, controller, text};
+use super::{Clock, args, controller, preamble, text};
 use crate::config::{Node, Queue};
 use crate::engine::{Table, now};
 use crate::front::Call;
@@ -10,6 +10,9 @@ use crate::front::Call;
 const OPTIONS: &str = "all/a clusters=M dead/d exact/e federation format=o Format=O help hide iterate=i json local \
     list-reasons/R long/l Node/N nodes=n noconvert noheader/h partition=p responding/r sort=S states=t summarize/s \
     reservation/T usage verbose/v version/V yaml";
+
+/// They choose nodes, or another form, in ways that this mock does not know.
+const UNSERVED: &[&str] = &["yaml", "iterate", "dead", "responding", "reservation"];
 
 /// One row: nodes of one partition that are alike.
 struct Row<'a> {
@@ -39,9 +42,8 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
             return 1;
         }
     };
-    if given.has("version") {
-        call.out("slurm-wlm 22.05.8\n");
-        return 0;
+    if let Some(code) = preamble::answer(call, &given, OPTIONS, UNSERVED) {
+        return code;
     }
     if let Some(code) = controller(call, "slurm_load_partitions: ", 1.0) {
         return code;

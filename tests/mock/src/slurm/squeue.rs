@@ -1,7 +1,7 @@
 //! `squeue`.
 
 use super::view::{self, Row};
-use super::{Clock, args, controller, text};
+use super::{Clock, args, controller, preamble, text};
 use crate::engine::{HELD_USER, Job, Phase, Table, micros, now};
 use crate::front::Call;
 
@@ -9,6 +9,9 @@ const OPTIONS: &str = "account=A all/a array/r array-unique clusters=M federatio
     iterate=i jobs=j json json-v2 licenses=L local long/l me name=n noconvert nodelist=w noheader/h only-job-state \
     partition=p priority/P qos=q reservation=R sibling sort=S start state=t states=t step=s steps? usage user=u \
     users=u verbose/v version/V yaml";
+
+/// They choose jobs, or another form, in ways that this mock does not know.
+const UNSERVED: &[&str] = &["json-v2", "yaml", "iterate", "licenses", "reservation", "step", "steps"];
 
 const DEFAULT: &str = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R";
 const LONG: &str = "%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R";
@@ -96,9 +99,8 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
             return 1;
         }
     };
-    if given.has("version") {
-        call.out("slurm-wlm 22.05.8\n");
-        return 0;
+    if let Some(code) = preamble::answer(call, &given, OPTIONS, UNSERVED) {
+        return code;
     }
     let mut keys = Vec::new();
     for word in given.get("jobs").unwrap_or_default().split(',').filter(|word| !word.is_empty()) {
@@ -161,6 +163,10 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
     for name in unknown {
         call.err(format!("squeue: error: Invalid job format specification: {name}\n"));
     }
+    let nodes = match view::nodes_asked_for(call, &given) {
+        Ok(nodes) => nodes,
+        Err(code) => return code,
+    };
     let clock = Clock::of(call);
     if let Some(code) = controller(call, "slurm_load_jobs error: ", if keys.is_empty() { 1.0 } else { 2.0 }) {
         return code;
@@ -168,6 +174,9 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
     let table = call.engine.lock();
     let names: Option<Vec<&str>> = given.get("name").map(|names| names.split(',').collect());
     let queues: Option<Vec<&str>> = given.get("partition").map(|names| names.split(',').collect());
+    let listed = |option: &str, value: &str| {
+        given.get(option).is_none_or(|list| list.split(',').any(|name| name == value))
+    };
     let wanted = |job: &&Job| {
         let short = view::state(job).1;
         (keys.is_empty() || keys.iter().any(|key| matches(job, *key)))
@@ -178,7 +187,9 @@ pub(super) fn run(call: &mut Call<'_>) -> i32 {
                     .any(|user| *user == job.spec.user.name || *user == job.spec.user.uid.to_string()))
             && names.as_ref().is_none_or(|names| names.contains(&job.spec.name.as_str()))
             && queues.as_ref().is_none_or(|names| names.contains(&job.spec.queue.as_str()))
-            && given.get("account").is_none_or(|list| list.split(',').any(|name| name == account(job)))
+            && listed("account", account(job))
+            && listed("qos", job.attr("qos").unwrap_or("normal"))
+            && nodes.as_ref().is_none_or(|nodes| view::is_on(job, nodes))
             && (!given.has("start") || job.phase == Phase::Pending)
     };
     if let [key] = keys.as_slice()

@@ -4,6 +4,7 @@ use crate::config::Queue;
 use crate::engine::{
     DependKind, HELD_OPERATOR, HELD_USER, Job, Key, Phase, Spec, Table, Why, depend, now, seconds,
 };
+use crate::front::Call;
 
 /// `4711` or `4711_3`.
 pub(super) fn key(text: &str) -> Option<Key> {
@@ -240,6 +241,24 @@ pub(super) fn rows<'a>(jobs: impl Iterator<Item = &'a Job>, expand: bool) -> Vec
         rows[at].elements.push(job);
     }
     rows
+}
+
+/// The nodes that `-w` (`-N` of sacct) names; the code of a list that is none.
+pub(super) fn nodes_asked_for(
+    call: &mut Call<'_>,
+    given: &super::args::Parsed,
+) -> Result<Option<Vec<String>>, i32> {
+    let Some(list) = given.get("nodelist") else { return Ok(None) };
+    super::text::hostnames(list).map(Some).ok_or_else(|| {
+        let name = call.name.clone();
+        call.err(format!("{name}: error: {list} invalid\n"));
+        1
+    })
+}
+
+/// Whether a job has one of these nodes.
+pub(super) fn is_on(job: &Job, nodes: &[String]) -> bool {
+    job.alloc.iter().any(|alloc| nodes.contains(&alloc.node))
 }
 
 /// Nodes of a job, folded.

@@ -3,7 +3,7 @@
 use crate::engine::{HELD_OPERATOR, HELD_SYSTEM, HELD_USER, Job, Key, Phase, Table, Why, now};
 use crate::front::Call;
 use crate::pbs::bytes::wide;
-use crate::pbs::control::{change, send};
+use crate::pbs::control::{change, send, trusted};
 use crate::pbs::getopt::{Item, getopt};
 use crate::pbs::id::{Id, Part};
 use crate::pbs::resources::seconds;
@@ -106,7 +106,7 @@ fn act(call: &mut Call<'_>, id: &Id, written: &str, values: &[(char, String)]) -
     let signal = value('s').unwrap_or("SIGTERM");
     let operator = name == "qrerun" || (name == "qsig" && matches!(signal, "suspend" | "resume"));
     if jobs.iter().any(|job| call.user.uid != 0 && call.user.uid != job.spec.user.uid)
-        || (operator && name == "qrerun" && call.user.uid != 0)
+        || (operator && name == "qrerun" && call.user.uid != 0 && !trusted(&table))
     {
         return Err((159, format!("Unauthorized Request  MSG=operation not permitted {full}")));
     }

@@ -55,6 +55,18 @@ impl FrontEnd for Torque {
         if !is_patient(call) {
             return 1;
         }
+        if call.engine.config().faults.credentials {
+            // Its authorization daemon is not there.
+            let name = call.name.clone();
+            call.err("socket_connect_unix failed: 15137\n".repeat(3));
+            call.err(format!(
+                "{name}: cannot connect to server (null) (errno=15137) could not connect to trqauthd\n"
+            ));
+            if name == "qstat" {
+                call.err("qstat: Error (15137 - could not connect to trqauthd) \n");
+            }
+            return 33;
+        }
         match call.name.as_str() {
             "qsub" => qsub::run(call),
             "qstat" => qstat::run(call),

@@ -237,7 +237,16 @@ pub(crate) fn pbsnodes(call: &mut Call<'_>) -> i32 {
             other => other,
         };
         if listing {
-            if all || !node.state.is_empty() {
+            let asked = match names.as_slice() {
+                [] => !node.state.is_empty(),
+                words => words.iter().any(|word| {
+                    word == state
+                        || *word == node.name
+                        || (word == "up" && node.state.is_empty())
+                        || (word == "active" && used > 0)
+                }),
+            };
+            if all || asked {
                 out.extend(format!("{:<20} {state}\n", node.name).into_bytes());
             }
             continue;

@@ -42,6 +42,20 @@ fn a_job_has_its_code_its_output_and_its_environment() {
 }
 
 #[test]
+fn what_no_node_has_is_named() {
+    let cluster = cluster();
+    for (asked, wanted) in [
+        ("select=1:ncpus=999", "ncpus (R: 999 A: 16 T: 16)"),
+        ("select=1:mem=500gb", "mem (R: 524288000kb A: 67108864kb T: 67108864kb)"),
+    ] {
+        let id = cluster.submit(&["-l", asked], "true\n");
+        let comment = attribute(&cluster, &id, "comment");
+        let wanted = format!("Can Never Run: Insufficient amount of resource: {wanted}");
+        assert_eq!(comment.as_deref(), Some(wanted.as_str()), "{asked}");
+    }
+}
+
+#[test]
 fn an_array_ends_as_its_last_subjob_and_lets_its_dependents_through() {
     let cluster = cluster();
     let script = "[ $PBS_ARRAY_INDEX = 3 ] && sleep 0.3; exit $((PBS_ARRAY_INDEX == 2 ? 4 : 0))\n";

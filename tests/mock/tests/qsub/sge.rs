@@ -122,6 +122,33 @@ fn arrays_count_tasks_and_sync_has_the_worst_code() {
 }
 
 #[test]
+fn queues_and_users_are_chosen_and_what_is_not_served_is_refused() {
+    let cluster = cluster();
+    assert_eq!(cluster.out(&["qselect", "-q", "long*"]), "long.q@vm\n");
+    assert_eq!(cluster.out(&["qselect"]).lines().count(), 2);
+    for line in [&["qselect", "-l", "h_rt=5"][..], &["qstat", "-l", "h_rt=5"], &["qstat", "-pe", "smp"]] {
+        let (code, out, err) = cluster.run(line);
+        assert!(code == 1 && out.is_empty() && err.contains("not served"), "{line:?}: {err}");
+    }
+    let fifo = cluster.fifo("started");
+    cluster.submit(&["-N", "run"], &format!("echo up >{}; sleep 60\n", fifo.display()));
+    std::fs::read_to_string(&fifo).unwrap();
+    cluster.submit(&["-h", "-N", "held"], "true\n");
+    let me = cluster.out(&["qstat"]).lines().nth(2).unwrap().split_whitespace().nth(3).unwrap().to_owned();
+    let hosts = cluster.out(&["qhost", "-q", "-j"]);
+    assert!(hosts.contains("   all.q                BIP   0/1/10        \n"), "{hosts}");
+    assert!(
+        hosts.lines().any(|line| line.starts_with("         1 ") && line.contains(" MASTER ")),
+        "{hosts}"
+    );
+    assert!(cluster.out(&["qhold", "-u", "nobody-of-this-name"]).is_empty());
+    cluster.out(&["qrls", "-u", &me]);
+    cluster.out(&["qdel", "1"]);
+    wait(&cluster, "2");
+    assert_eq!(ends(&cluster, "2"), ["0/0"]);
+}
+
+#[test]
 fn a_dead_qmaster_says_so_and_the_accounting_is_still_read() {
     let cluster = cluster();
     cluster.out(&["qsub", "-sync", "y", "-b", "y", "true"]);

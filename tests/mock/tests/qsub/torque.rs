@@ -81,6 +81,17 @@ fn the_time_limit_looks_like_a_deletion_but_for_a_line_in_stderr() {
 }
 
 #[test]
+fn nodes_are_listed_by_their_state() {
+    let cluster = cluster();
+    assert_eq!(cluster.out(&["pbsnodes", "-l", "free"]), "vm                   free\n");
+    assert_eq!(cluster.out(&["pbsnodes", "-l", "up"]), "vm                   free\n");
+    assert_eq!(cluster.out(&["pbsnodes", "-l", "offline"]), "");
+    assert_eq!(cluster.out(&["pbsnodes", "-l"]), "");
+    cluster.set(&["cluster.nodes.0.state=drain"]);
+    assert_eq!(cluster.out(&["pbsnodes", "-l", "offline"]), "vm                   offline\n");
+}
+
+#[test]
 fn elements_of_an_array_are_held_and_deleted_by_t() {
     let cluster = cluster();
     let id = cluster.submit(&["-h", "-t", "0-4"], "true\n");
