@@ -99,7 +99,7 @@ impl SiteEntries {
             (b"resources_available", b"mem") => entry.mem = lexeme::size(value),
             // Of `-S -F json`: what is free, and of how much.
             (b"", b"ncpus f/t") => {
-                entry.cores = value.rsplit_once('/').and_then(|(_, all)| lexeme::count(all))
+                entry.cores = value.rsplit_once('/').and_then(|(_, all)| lexeme::count(all));
             }
             (b"", b"mem f/t") => entry.mem = value.rsplit_once('/').and_then(|(_, all)| lexeme::size(all)),
             (b"", b"status") => {
