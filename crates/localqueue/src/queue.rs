@@ -8,6 +8,7 @@
 //! is kept for it, and whatever fits beside the kept part goes on starting: no estimate of run times is
 //! needed, and nobody starves.
 
+mod beside;
 mod change;
 mod dependents;
 mod order;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use cluster_core::{BatchId, DependencyKind, IndexSet, JobIndex, RunNumber, SubmissionNumber};
 
 use crate::capacity::Amount;
+use beside::Beside;
 use order::{Class, Throttle};
 use work::{Extra, Jobs, Work};
 
@@ -131,6 +133,7 @@ pub struct Queue {
     /// The head of each class that has one.
     heads: BTreeSet<(Rank, u32)>,
     throttles: HashMap<BatchKey, Throttle>,
+    beside: Beside,
     dependents: HashMap<BatchKey, Vec<WorkId>>,
     counts: Counts,
     draining: bool,

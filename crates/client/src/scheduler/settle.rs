@@ -77,7 +77,7 @@ impl Client {
                 self.cancel_late(system, &chunk)?;
             }
             Sending::Refused(error) => {
-                report.told.push((Some(chunk.batch), format!("batch {batch}: {error}")))
+                report.told.push((Some(chunk.batch), format!("batch {batch}: {error}")));
             }
             // The queue was asked a moment ago, and answered: it is about this one alone.
             Sending::OutOfReach(error) => {

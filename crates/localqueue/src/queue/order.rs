@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::beside::Head;
 use super::{BatchKey, Queue, Rank, RootId, Start, WorkId, packed};
 use crate::capacity::Amount;
 
@@ -58,25 +59,26 @@ impl Queue {
         }
     }
 
-    /// The class whose head may start now.
-    pub(super) fn startable(&self) -> Option<u32> {
+    /// The class whose head may start now, and the job that does not fit and is passed by it.
+    pub(super) fn startable(&self) -> Option<(u32, Option<Head>)> {
         if self.draining {
             return None;
         }
         let mut free = self.capacity.saturating_sub(&self.taken);
-        let mut kept_for_one = false;
-        for &(_, class) in &self.heads {
+        let mut passed = None;
+        for &(rank, class) in &self.heads {
             if free.cores == 0 {
                 return None;
             }
             let need = &self.classes[class as usize].need;
             if free.fits(need) {
-                return Some(class);
+                return Some((class, passed));
             }
             // What can never fit (the limit was lowered) must not keep anything from others.
-            if !kept_for_one && self.capacity.fits(need) {
-                kept_for_one = true;
-                free = free.saturating_sub(need);
+            if passed.is_none() && self.capacity.fits(need) {
+                let head = (rank, class);
+                passed = Some(head);
+                free = free.min(&self.beside.room(head, need, &self.capacity));
             }
         }
         None
@@ -89,7 +91,8 @@ impl Queue {
 
     /// The job that starts now, if one does.
     pub fn start_next(&mut self) -> Option<Start> {
-        let class = self.startable()? as usize;
+        let (class, passed) = self.startable()?;
+        let class = class as usize;
         let id = self.classes[class].ready.first()?.1;
         let need = self.classes[class].need;
         let work = self.works[id as usize].as_mut()?;
@@ -104,6 +107,7 @@ impl Queue {
         let over = work.is_over();
         self.counts.queued -= 1;
         self.taken = self.taken.saturating_add(&need);
+        self.beside.started(start.key, need, passed);
         let mut throttled = false;
         if let Some(throttle) = self.throttles.get_mut(&start.key) {
             throttle.running += 1;
@@ -131,6 +135,7 @@ impl Queue {
     /// A job that was found running takes its part (it is not in the queue).
     pub fn adopt(&mut self, key: BatchKey, need: Amount) {
         self.taken = self.taken.saturating_add(&need);
+        self.beside.adopted(key, need);
         // Its limit comes with the jobs that wait, if there are any.
         self.throttles.entry(key).or_insert(Throttle { limit: u32::MAX, running: 0 }).running += 1;
     }
@@ -138,6 +143,7 @@ impl Queue {
     /// A running job is over: what it took is free again.
     pub fn finished(&mut self, key: BatchKey, need: Amount) {
         self.taken = self.taken.saturating_sub(&need);
+        self.beside.finished(key, need);
         let Some(throttle) = self.throttles.get_mut(&key) else { return };
         throttle.running = throttle.running.saturating_sub(1);
         if throttle.running == 0 && !self.by_batch.contains_key(&packed(key)) {

@@ -65,7 +65,44 @@ fn what_fits_beside_the_kept_part_starts() {
     assert_eq!(start_all(&mut queue).len(), 1);
     queue.push(NewWork { need: Amount { cores: 1, mem_mb: 900 }, ..work(2, 1, 1) });
     queue.push(work(3, 1, 5));
-    assert_eq!(start_all(&mut queue), [(3, 0), (3, 1)], "one core is kept beside the memory");
+    // The core of the first is the second's when its memory falls free.
+    assert_eq!(start_all(&mut queue), [(3, 0), (3, 1), (3, 2)]);
+    queue.finished(key(1), Amount { cores: 1, mem_mb: 600 });
+    assert_eq!(start_all(&mut queue), [(2, 0)]);
+}
+
+#[test]
+fn what_delays_nobody_starts_beside_a_large_job_that_waits() {
+    let mut queue = queue(5);
+    let cores = |cores| Amount { cores, mem_mb: 0 };
+    queue.push(work(1, 3, 1));
+    assert_eq!(start_all(&mut queue), [(1, 0)]);
+    queue.push(work(2, 4, 1));
+    queue.push(work(3, 1, 9));
+    // Of five cores the large one needs four: one job may run beside it, one after the other.
+    assert_eq!(start_all(&mut queue), [(3, 0)]);
+    queue.finished(key(3), cores(1));
+    assert_eq!(start_all(&mut queue), [(3, 1)]);
+    queue.finished(key(1), cores(3));
+    assert_eq!(start_all(&mut queue), [(2, 0)]);
+}
+
+#[test]
+fn those_of_a_batch_that_ran_before_are_not_taken_for_those_beside() {
+    let mut queue = queue(5);
+    let one = Amount { cores: 1, mem_mb: 0 };
+    queue.push(work(1, 1, 3));
+    assert_eq!(start_all(&mut queue).len(), 3);
+    queue.push(NewWork { priority: 1, ..work(2, 4, 1) });
+    queue.push(NewWork { jobs: IndexSet::range(3, 100), ..work(1, 1, 3) });
+    assert_eq!(start_all(&mut queue).len(), 1);
+    // However they end, the large one gets its turn once the three are over.
+    for _ in 0..3 {
+        queue.finished(key(1), one);
+        let started = start_all(&mut queue);
+        assert!(started.is_empty() || started == [(2, 0)], "{started:?}");
+    }
+    assert_eq!(queue.taken().cores, 5);
 }
 
 #[test]
