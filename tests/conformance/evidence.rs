@@ -141,7 +141,6 @@ fn usage_is_there_afterwards() {
     if site.kind() == Kind::Slurm {
         assert!(raw.contains("COMPLETED"), "{raw}");
     }
-    // Torque has no accounting: the queue is asked, whose answer may be from before the end.
     let job = site.job(&batch);
-    assert!(site.kind() == Kind::Torque || job["cpu_us"].is_u64() || job["max_rss_kb"].is_u64(), "{job}");
+    assert!(job["cpu_us"].is_u64() || job["max_rss_kb"].is_u64(), "{job}");
 }

@@ -123,6 +123,9 @@ fn runner_killed_while_a_job_runs_adopts_it() {
         assert_eq!(world.state(batch), "failed exit 5");
         world.cluster(["logs", batch]).good().prints("early\nlate\n");
         assert_eq!(world.job(batch)["run"], 1);
+        // Seen to its end, it ends when that was, not at the begin of that second.
+        let job = world.job(batch);
+        assert!(job["ended"].as_i64() > job["started"].as_i64(), "{job}");
     }
     assert_eq!(world.job(&alone)["pid"], pid);
     assert_eq!(world.state(&queued), "succeeded");

@@ -81,7 +81,9 @@ impl Client {
         if answers.is_empty() {
             // Without accounting the queue may still show what has ended.
             let user = [system.user().to_owned()];
+            // One from before the end would show it running.
             let lately = Timestamp(Timestamp::now().0.saturating_sub(5_000_000));
+            let lately = job.ended.map_or(lately, |ended| lately.max(Timestamp(ended.0 + 1_000_000)));
             answers.push(system.queue_now(Whose::Users(&user), lately)?);
         }
         for answer in answers {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cluster_core::job_script::shard;
 use cluster_core::life::{Evidence, Observation, Rank, Seen};
 use cluster_core::status_file::{self, StatusLine};
-use cluster_core::{BatchId, Cause};
+use cluster_core::{BatchId, Cause, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
@@ -322,8 +322,11 @@ impl Watcher {
 
     fn end(&self, cancelled: bool, timed_out: bool) -> Ended {
         if self.by_script
-            && let Some(ended) = recorded_end(&self.job, &self.settings, cancelled, timed_out)
+            && let Some(mut ended) = recorded_end(&self.job, &self.settings, cancelled, timed_out)
         {
+            // Its record has whole seconds; we saw the end itself just now.
+            let last = Timestamp(ended.ended.0.saturating_add(1_000_000));
+            ended.ended = super::root::now().clamp(ended.ended, last);
             return ended;
         }
         let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
