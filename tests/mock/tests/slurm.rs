@@ -389,6 +389,9 @@ fn a_killed_daemon_comes_back_with_its_jobs() {
     assert_eq!(std::fs::read_to_string(started).unwrap(), "up\n");
     let pid = std::fs::read_to_string(cluster.file("state/pid")).unwrap();
     assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    // As long as it is not gone it may take a call that it does not answer any more.
+    let stat = format!("/proc/{}/stat", pid.trim());
+    while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z")) {}
     std::fs::write(go, "on\n").unwrap();
     cluster.wait(&id);
     assert_eq!(cluster.accounting(&id), "FAILED|5:0");
