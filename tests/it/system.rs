@@ -145,6 +145,11 @@ fn an_array_is_one_line_and_each_element_one_on_request() {
     assert_eq!(ids(&["--state", "queued", "--tasks"]), ["7_3", "7_4", "8"]);
     assert_eq!(ids(&["--state", "bad", "--state", "running", "--tasks"]), ["7_1", "7_2"]);
     assert_eq!(ids(&["--state", "held"]), Vec::<String>::new());
+    // What these say can be cancelled, and nothing else is then.
+    assert_eq!(ids(&["--state", "queued"]), ["8", "7_3", "7_4"]);
+    assert_eq!(ids(&["--state", "queued", "--state", "running", "--state", "bad"]), ["7", "8"]);
+    let id = serde_json::json!({"v": 1, "system": "hpc", "id": "8"});
+    assert_eq!(queue(&["--json", "--ids", "--name", "one"]).json_lines(), [id]);
     assert_eq!(queue(&["--count", "--all"]).out(), "6\n");
     assert_eq!(
         queue(&["--nodes", "--all"]).lines(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_client::system::listing::{Listed, NodeUse, by_node, fold, unfold};
+use cluster_client::system::listing::{Listed, NodeUse, by_node, fold, ids, unfold};
 use cluster_client::system::{Snapshot, System};
 use cluster_core::dialect::{Row, Whose};
 use cluster_core::{JobState, Timestamp};
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Only how many jobs there are
     #[arg(long, conflicts_with_all = ["ids", "nodes"])]
     count: bool,
-    /// Only the scheduler's ids, for xargs
+    /// Only the scheduler's ids, for xargs; of an array that is meant in part, those of its elements
     #[arg(long, conflicts_with = "nodes")]
     ids: bool,
     /// The nodes on which they run, with the cores that are used
@@ -212,19 +212,23 @@ fn print(
         print_count(context, name, &fold(&rows))?;
     } else if args.nodes {
         print_nodes(context, system, &rows)?;
+    } else if args.ids && !args.tasks {
+        for id in ids(&jobs.rows, |row| filter.takes(row), system.dialect()) {
+            print_id(context, name, &id)?;
+        }
     } else {
         let lines: Box<dyn Iterator<Item = Listed<'_>>> = if args.tasks {
             Box::new(unfold(&rows, system.dialect()))
         } else {
             Box::new(fold(&rows).into_iter())
         };
-        if context.common.json {
+        if args.ids {
+            for listed in lines {
+                print_id(context, name, &listed.id)?;
+            }
+        } else if context.common.json {
             for listed in lines {
                 json(&Line { v: 1, system: name, listed: &listed })?;
-            }
-        } else if args.ids {
-            for listed in lines {
-                line(&listed.id)?;
             }
         } else {
             print_table(&lines.collect::<Vec<_>>(), args.all || users_differ(filter))?;
@@ -236,6 +240,13 @@ fn print(
         talk(&format!("  `cluster debug parse` reads what `{}` prints", snapshot.command_line()));
     }
     Ok(())
+}
+
+fn print_id(context: &Context, system: &str, id: &str) -> anyhow::Result<()> {
+    match context.common.json {
+        true => json(&serde_json::json!({ "v": 1, "system": system, "id": id })),
+        false => line(id),
+    }
 }
 
 fn users_differ(filter: &Filter<'_>) -> bool {
