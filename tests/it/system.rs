@@ -164,6 +164,25 @@ fn an_array_is_one_line_and_each_element_one_on_request() {
 }
 
 #[test]
+fn the_environment_names_the_queue_unless_a_flag_does() {
+    let fake = Fake::new("");
+    with_bin(&fake, "}, other: {scheduler: sge, bin: /no/such/dir");
+    for words in [&["queue"][..], &["wait", "--user", "nobody"], &["system", "show"]] {
+        let call = || fake.call(words).env("CLUSTER_SYSTEM", "other");
+        let there = call().end().code(3);
+        assert!(
+            there.err().contains("/no/such/dir") || there.out().contains("other"),
+            "{words:?}: {there:?}"
+        );
+        fake.call(words).env("CLUSTER_SYSTEM", "hpc").end().good();
+        // This machine has no queue of that kind: what answers is shown.
+        fake.call(words).env("CLUSTER_SYSTEM", "local").end().good();
+    }
+    let named = fake.call(&["queue", "--system", "hpc", "--ids"]).env("CLUSTER_SYSTEM", "other");
+    assert_eq!(named.end().good().lines(), ["7", "8"]);
+}
+
+#[test]
 fn a_record_that_is_not_understood_costs_itself_alone() {
     let fake = Fake::new("");
     with_bin(&fake, "");

@@ -31,8 +31,7 @@ pub(crate) enum Chosen {
 
 /// Where a submission goes that was given this `--system`.
 pub(crate) fn choose(context: &Context, flag: Option<&str>) -> anyhow::Result<Chosen> {
-    let from_env = context.env("CLUSTER_SYSTEM").map(|name| name.to_string_lossy().into_owned());
-    if let Some(name) = flag.or(from_env.as_deref()) {
+    if let Some(name) = flag.or(from_env(context).as_deref()) {
         return if name == ANY { any(context).map(boxed) } else { named(context, name) };
     }
     if let Some(name) = &context.config.default_system {
@@ -76,6 +75,26 @@ pub(crate) fn any(context: &Context) -> anyhow::Result<System> {
         Some(first) => take(systems, &first.system),
         None => Err(none_answers(&systems, &detected).into()),
     }
+}
+
+/// The scheduler whose queue is meant: by `--system`, else by `$CLUSTER_SYSTEM`, else any. A variable that names this
+/// machine says where jobs are to run, and nothing of queues.
+pub(crate) fn queue_of(context: &Context, flag: Option<&str>) -> anyhow::Result<System> {
+    match flag {
+        Some(ANY) => any(context),
+        Some(name) => Ok(by_name(&context.config, &context.surroundings(), name)?),
+        None => match from_env(context).filter(|name| name != ANY) {
+            Some(name) => match named(context, &name)? {
+                Chosen::System(system) => Ok(*system),
+                Chosen::Local | Chosen::File => any(context),
+            },
+            None => any(context),
+        },
+    }
+}
+
+fn from_env(context: &Context) -> Option<String> {
+    context.env("CLUSTER_SYSTEM").map(|name| name.to_string_lossy().into_owned())
 }
 
 /// The system that jobs were sent to, or that somebody names. Nothing is asked and nothing is started.

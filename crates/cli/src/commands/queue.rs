@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// The nodes on which they run, with the cores that are used
     #[arg(long)]
     nodes: bool,
-    /// The system whose queue it is [default: the default system, else the scheduler that answers here]
+    /// The system whose queue it is [default: $CLUSTER_SYSTEM, the default system, else the scheduler that answers here]
     #[arg(long, value_name = "NAME", conflicts_with = "all_systems")]
     system: Option<String>,
     /// All systems, but for those whose names begin with _
@@ -145,12 +145,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let systems = if args.all_systems {
         choose::all(&context)?
     } else {
-        match args.system.as_deref() {
-            Some(name) if name != choose::ANY => {
-                vec![choose::by_name(&context.config, &context.surroundings(), name)?]
-            }
-            _ => vec![choose::any(&context)?],
-        }
+        vec![choose::queue_of(&context, args.system.as_deref())?]
     };
     let name = match &args.name {
         Some(glob) => {

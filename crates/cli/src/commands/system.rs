@@ -37,12 +37,12 @@ enum Command {
     },
     /// Show a system: its commands, its version, its partitions with their limits
     Show {
-        /// The system [default: the default system, else the scheduler that answers here]
+        /// The system [default: $CLUSTER_SYSTEM, the default system, else the scheduler that answers here]
         name: Option<String>,
     },
     /// Try all that needs no job: commands, queue, accounting, root. Nothing is submitted
     Check {
-        /// The system [default: the default system, else the scheduler that answers here]
+        /// The system [default: $CLUSTER_SYSTEM, the default system, else the scheduler that answers here]
         name: Option<String>,
     },
 }
@@ -105,7 +105,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
 /// `None`: this machine.
 fn named(context: &Context, name: Option<&str>) -> anyhow::Result<Option<System>> {
     match name {
-        None | Some(choose::ANY) => choose::any(context).map(Some),
+        None | Some(choose::ANY) => choose::queue_of(context, name).map(Some),
         Some(name) => match choose::named(context, name)? {
             Chosen::System(system) => Ok(Some(*system)),
             Chosen::Local => Ok(None),

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Of the jobs in the scheduler's queue those in this partition (repeatable; mine where no user is named)
     #[arg(long, short = 'p', value_name = "PARTITION")]
     partition: Vec<String>,
-    /// The system whose queue it is [default: the default system, else the scheduler that answers here]
+    /// The system whose queue it is [default: $CLUSTER_SYSTEM, the default system, else the scheduler that answers here]
     #[arg(long, value_name = "NAME")]
     system: Option<String>,
     /// Batches or jobs, or remote:ID of a scheduler's job [default: last]
@@ -187,12 +187,7 @@ struct Theirs {
 
 impl Theirs {
     fn new(context: &Context, args: &Args, mut wanted: Wanted) -> anyhow::Result<Self> {
-        let system = match args.system.as_deref() {
-            Some(name) if name != choose::ANY => {
-                choose::by_name(&context.config, &context.surroundings(), name)?
-            }
-            _ => choose::any(context)?,
-        };
+        let system = choose::queue_of(context, args.system.as_deref())?;
         if wanted.users.is_empty() && !wanted.all_users && !wanted.partitions.is_empty() {
             wanted.users.push(system.user().to_owned());
         }
