@@ -123,6 +123,17 @@ fn me(site: &Site) -> String {
 }
 
 #[test]
+fn a_queue_that_keeps_no_ended_jobs_says_so() {
+    let site = Site::new();
+    let drops = matches!(site.kind().name(), "pbs" | "sge");
+    for (state, over) in [("done", true), ("bad", true), ("failed", true), ("running", false)] {
+        let asked = site.cluster(["queue", "--state", state]).good();
+        assert_eq!(asked.err().contains("keeps no ended jobs"), drops && over, "{state}: {}", asked.err());
+        site.cluster(["queue", "--quiet", "--state", state]).good().silent();
+    }
+}
+
+#[test]
 fn the_nodes_that_are_used() {
     let site = Site::new();
     let (said, gate) = (site.fifo("said"), site.fifo("gate"));

@@ -85,6 +85,15 @@ impl std::str::FromStr for Group {
 }
 
 impl Group {
+    /// Whether it is about jobs that have ended.
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Done | Self::Bad => true,
+            Self::Queued => false,
+            Self::One(state) => state.is_end(),
+        }
+    }
+
     fn has(&self, row: &Row<'_>) -> bool {
         match self {
             Self::Done => row.state.is_end(),
@@ -229,12 +238,24 @@ fn print(
             print_table(&lines.collect::<Vec<_>>(), args.all || users_differ(filter))?;
         }
     }
+    if args.state.iter().any(Group::is_over) && keeps_no_ended(system) && !context.common.quiet {
+        talk(&format!(
+            "cluster: the queue of {name} keeps no ended jobs ({} drops them); how yours ended say `cluster ls` and \
+             `cluster show`",
+            system.dialect().name()
+        ));
+    }
     if let Some(first) = jobs.errors.first().filter(|_| !context.common.quiet) {
         talk(&format!("cluster: {} records of {name} were not understood, the first:", jobs.errors.len()));
         talk(&format!("  {first}"));
         talk(&format!("  `cluster debug parse` reads what `{}` prints", snapshot.command_line()));
     }
     Ok(())
+}
+
+/// Whether what its queue is asked with tells of jobs that wait or run alone.
+fn keeps_no_ended(system: &System) -> bool {
+    matches!(system.dialect().name(), "pbs" | "sge")
 }
 
 fn print_id(context: &Context, system: &str, id: &str) -> anyhow::Result<()> {
