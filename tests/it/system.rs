@@ -367,6 +367,15 @@ fn a_check_submits_nothing_and_tells_what_is_out_of_reach() {
     fake.command("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1");
     let text = fake.world.cluster(["system", "check", "hpc"]).code(3).out();
     assert!(text.contains("FAILED queue") && text.contains("Unable to contact"), "{text}");
+    with_bin(&fake, ", commands: {squeue: /nope/squeue, sacct: /nope/sacct}");
+    let text = fake.world.cluster(["system", "check", "hpc"]).code(3).out();
+    for command in ["squeue", "sacct"] {
+        assert!(text.contains(&format!("FAILED command: there is no command /nope/{command}")), "{text}");
+    }
+    with_bin(&fake, "");
+    fs::remove_file(fake.bin().join("squeue")).unwrap();
+    let text = fake.world.cluster(["system", "check", "hpc"]).code(3).out();
+    assert!(text.contains("FAILED command: there is no command") && text.contains("bin/squeue"), "{text}");
     fs::remove_file(fake.bin().join("sbatch")).unwrap();
     let text = fake.world.cluster(["system", "check", "hpc"]).code(3).out();
     assert!(text.contains("FAILED command: there is no command"), "{text}");

@@ -187,7 +187,11 @@ pub(crate) fn all(context: &Context) -> anyhow::Result<Vec<System>> {
 
 /// Why a system's scheduler is not on this host.
 pub(crate) fn not_there(system: &System) -> String {
-    let command = system.dialect().commands().first().copied().unwrap_or_default();
+    not_found(system, system.dialect().commands().first().copied().unwrap_or_default())
+}
+
+/// Why a command of a system's scheduler is not on this host.
+pub(crate) fn not_found(system: &System, command: &str) -> String {
     let in_bin = system.config().bin.as_ref().map(|bin| bin.join(command));
     match system.config().commands.get(command).cloned().or(in_bin) {
         Some(path) => format!("there is no command {}", path.display()),

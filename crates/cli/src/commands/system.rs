@@ -333,11 +333,17 @@ impl Steps<'_> {
 
 fn check(context: &Context, system: &System) -> anyhow::Result<Exit> {
     let mut steps = Steps { context, system: system.name(), good: true };
+    let query = system.dialect().query(Whose::All);
+    let asks = query.argv.first().cloned().unwrap_or_default();
+    let configured = &system.config().commands;
     for (place, (name, path)) in system.commands().into_iter().enumerate() {
         match path {
             Some(path) => steps.step("command", Ok(format!("{name} is {}", path.display())))?,
-            // Without the first nothing can be submitted; the others tell for themselves what lacks.
-            None if place == 0 => steps.step("command", Err(choose::not_there(system)))?,
+            // Without the first nothing can be submitted, and without the query nothing followed; a command that the
+            // configuration names is meant to be there. What lacks without the others, the other steps tell.
+            None if place == 0 || asks == *name || configured.contains_key(name) => {
+                steps.step("command", Err(choose::not_found(system, name)))?;
+            }
             None => steps.step("command", Ok(format!("{name} is not there")))?,
         }
     }
