@@ -323,9 +323,31 @@ fn the_list_says_what_was_found_and_why() {
     let names: Vec<_> = systems.iter().map(|one| one["system"].as_str().unwrap()).collect();
     assert_eq!(names, ["hpc", "_other", "local"]);
     assert_eq!(systems[1]["answers"], serde_json::Value::Null);
-    let before = fake.calls("scontrol");
-    fake.call(&["system", "ls", "--refresh"]).end().good();
-    assert!(fake.calls("scontrol") > before);
+    // What was true a moment ago is not shown: neither that it answered, nor why it did not.
+    for (ping, why) in [("echo no route >&2; exit 1", "no route"), ("echo too busy >&2; exit 1", "too busy")]
+    {
+        fake.scontrol(ping);
+        let systems = list(&["system", "ls", "--json"]);
+        assert_eq!(systems[0]["answers"], false, "{systems:?}");
+        assert!(systems[0]["why"].as_str().unwrap().contains(why), "{systems:?}");
+    }
+    fake.scontrol(PING);
+    assert_eq!(list(&["system", "ls", "--refresh", "--json"])[0]["answers"], true);
+}
+
+#[test]
+fn that_none_answers_is_said_of_now() {
+    let fake = Fake::new("");
+    fake.scontrol("echo no route >&2; exit 1");
+    // Kept for a minute, for those that then run here.
+    fake.call(&["submit", "--", "true"]).end().good().says(["no scheduler answers"]);
+    fake.call(&["queue"]).end().code(3).says(["no route"]);
+    // The same files, so that it is the same question.
+    let file = fake.bin().join("scontrol");
+    let (text, time) = (fs::read_to_string(&file).unwrap(), fs::metadata(&file).unwrap().modified().unwrap());
+    fs::write(&file, text.replace("echo no route >&2; exit 1", PING)).unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+    fake.call(&["queue", "--ids"]).end().good();
 }
 
 #[test]

@@ -41,7 +41,10 @@ pub(crate) fn choose(context: &Context, flag: Option<&str>) -> anyhow::Result<Ch
         }
     }
     let systems = candidates(context);
-    let detected = detect(&systems, false)?;
+    let detected = match context.config.require_cluster {
+        true => answering(&systems)?,
+        false => detect(&systems, false)?,
+    };
     let mut answering = detected.found.iter().filter(|found| found.error.is_none());
     match (answering.next(), answering.next()) {
         (None, _) if context.config.require_cluster => Err(none_answers(&systems, &detected).into()),
@@ -70,7 +73,7 @@ pub(crate) fn any(context: &Context) -> anyhow::Result<System> {
         return Ok(*system);
     }
     let systems = candidates(context);
-    let detected = detect(&systems, false)?;
+    let detected = answering(&systems)?;
     match detected.first() {
         Some(first) => take(systems, &first.system),
         None => Err(none_answers(&systems, &detected).into()),
@@ -177,7 +180,7 @@ pub(crate) fn candidates(context: &Context) -> Vec<System> {
 /// All systems that answer, and those of the configuration that do not.
 pub(crate) fn all(context: &Context) -> anyhow::Result<Vec<System>> {
     let mut systems = candidates(context);
-    let detected = detect(&systems, false)?;
+    let detected = answering(&systems)?;
     let answers =
         |name: &str| detected.found.iter().any(|found| found.system == name && found.error.is_none());
     let none = none_answers(&systems, &detected);
@@ -196,6 +199,15 @@ pub(crate) fn not_found(system: &System, command: &str) -> String {
     match system.config().commands.get(command).cloned().or(in_bin) {
         Some(path) => format!("there is no command {}", path.display()),
         None => format!("{command} is not on PATH"),
+    }
+}
+
+/// Which of these answer. That none does is said of now, not of what was kept: it may have come back.
+fn answering(systems: &[System]) -> anyhow::Result<Detected> {
+    let detected = detect(systems, false)?;
+    match detected.first() {
+        None if !detected.anew => Ok(detect(systems, true)?),
+        _ => Ok(detected),
     }
 }
 

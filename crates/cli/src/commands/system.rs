@@ -31,8 +31,8 @@ pub(crate) struct Args {
 enum Command {
     /// List the systems, and which of them answer
     Ls {
-        /// Ask them anew, however lately they were asked
-        #[arg(long)]
+        /// They are asked anew in any case
+        #[arg(long, hide = true)]
         refresh: bool,
     },
     /// Show a system: its commands, its version, its partitions with their limits
@@ -90,7 +90,7 @@ struct Step<'a> {
 
 pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     match &args.command {
-        Command::Ls { refresh } => ls(context, *refresh),
+        Command::Ls { refresh: _ } => ls(context),
         Command::Show { name } => match named(context, name.as_deref())? {
             Some(system) => show(context, &system),
             None => local(context),
@@ -114,9 +114,10 @@ fn named(context: &Context, name: Option<&str>) -> anyhow::Result<Option<System>
     }
 }
 
-fn ls(context: &Context, refresh: bool) -> anyhow::Result<Exit> {
+fn ls(context: &Context) -> anyhow::Result<Exit> {
     let candidates = choose::candidates(context);
-    let detected = detect(&candidates, refresh)?;
+    // Whoever asks wants to know how it is now.
+    let detected = detect(&candidates, true)?;
     let configured = &context.config.systems;
     let default = context.config.default_system.as_deref();
     let mut all: Vec<Listed<'_>> = Vec::new();
