@@ -184,6 +184,17 @@ fn fit_cuts_tasks_and_cores() {
 }
 
 #[test]
+fn nodes_that_have_no_effect_are_not_told_to_the_job() {
+    let world = World::new();
+    let told = "echo $CLUSTER_NNODES $CLUSTER_TOT_NCORES $CLUSTER_NCORES_PER_NODE";
+    world
+        .cluster(["run", "--nodes", "2", "-c", "2", "--sh", told])
+        .good()
+        .prints("1 2 2\n")
+        .says(["no effect"]);
+}
+
+#[test]
 fn a_dry_run_here_looks_at_what_would_be_refused() {
     let world = World::new();
     world.cluster(["submit", "--dry-run", "--", "true"]).good().says(["would take 1 job as it is"]);

@@ -98,7 +98,7 @@ pub(crate) fn hand_over(
         return Ok(Some(Handed { batch, trouble: never.map(|why| cannot_run(batch, &why)), over }));
     };
     let plan = context.client.plan(system, &spec)?;
-    unsaid(&how.spec.unsaid(system.config().scheduler), how.strict)?;
+    unsaid(&how.spec.unsaid(target), how.strict)?;
     unsaid(&plan.unsaid, how.strict)?;
     if how.dry_run {
         return dry_run(system, stage.tag(), &spec, options.hold, &plan).map(|()| None);

@@ -108,8 +108,8 @@ fn plan(
     let first = seen.warned.insert(row.system.clone());
     match &target {
         Target::Local if first => args.spec.check_local()?,
-        Target::System(system) if first => {
-            unsaid(&args.spec.unsaid(system.config().scheduler), args.spec.is_strict())?;
+        Target::System(_) if first => {
+            unsaid(&args.spec.unsaid(&target), args.spec.is_strict())?;
         }
         _ => {}
     }
