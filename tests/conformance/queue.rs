@@ -73,6 +73,8 @@ fn the_queue_is_asked_by_user_partition_name_and_state() {
         (&["--all"], &[alpha, beta]),
         (&["--partition", partition], &[beta]),
         (&["--name", "alpha*"], &[alpha]),
+        (&["--name", "alpha"], &[alpha]),
+        (&["--name", "alph"], &[]),
         (&["--name", "b?t*"], &[beta]),
         (&["--state", "running"], &[alpha, beta]),
         (&["--state", "queued"], &[]),

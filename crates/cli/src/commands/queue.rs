@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster_client::system::listing::{Listed, NodeUse, by_node, fold, ids, unfold};
 use cluster_client::system::{Snapshot, System};
 use cluster_core::dialect::{Row, Whose};
-use cluster_core::{JobState, Timestamp};
+use cluster_core::{JobState, Tag, Timestamp};
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Jobs in this state: running, queued, held, done, bad, or a single state (repeatable)
     #[arg(long, value_name = "STATE")]
     state: Vec<Group>,
-    /// Jobs with a name like this
+    /// Jobs with a name like this; the tag behind the name of a job of ours need not be named
     #[arg(long, value_name = "GLOB")]
     name: Option<String>,
     /// Each element of an array in its own line
@@ -121,8 +121,16 @@ impl Filter<'_> {
         (args.all || user.is_empty() || self.users.iter().any(|one| one == user))
             && (args.partition.is_empty() || args.partition.iter().any(|one| *one == row.partition))
             && (args.state.is_empty() || args.state.iter().any(|group| group.has(row)))
-            && self.name.as_ref().is_none_or(|glob| glob.is_match(&*row.name))
+            && self.name.as_ref().is_none_or(|glob| {
+                glob.is_match(&*row.name) || untagged(&row.name).is_some_and(|name| glob.is_match(name))
+            })
     }
+}
+
+/// The name that a job of ours was given: the scheduler's has the tag behind it.
+fn untagged(name: &str) -> Option<&str> {
+    let (name, tag) = name.rsplit_once('.')?;
+    tag.parse::<Tag>().is_ok().then_some(name)
 }
 
 /// A line in JSON; version 1.
