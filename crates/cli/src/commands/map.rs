@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use cluster_client::inputs::InputReader;
-use cluster_core::template::{shell_text, unknown_placeholder};
+use cluster_core::template::{has_number, shell_text, unknown_placeholder};
 use cluster_core::{ByteString, Command};
 use cluster_localqueue::launch::Processes;
 use cluster_options::nearest;
@@ -74,8 +74,9 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let mut plan = sources.plan(&mut stage, &words, &context.cwd)?;
     drop(reading);
     let columns = InputReader::columns(&plan);
+    let numbered = words.command.iter().chain(&sh).any(|text| has_number(text.as_bytes(), &columns));
     for text in words.command.iter().chain(&sh) {
-        refuse_unknown(text, &columns)?;
+        refuse_unknown(text, &columns, numbered)?;
     }
     let count = plan.jobs().ok_or_else(|| usage("that would be more than four billion jobs"))?;
     if count == 0 {
@@ -120,8 +121,8 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
 }
 
 /// A placeholder that is none would be taken for text, and the input put behind it.
-fn refuse_unknown(text: &OsStr, columns: &[String]) -> anyhow::Result<()> {
-    let Some(unknown) = unknown_placeholder(text.as_bytes(), columns) else { return Ok(()) };
+fn refuse_unknown(text: &OsStr, columns: &[String], numbered: bool) -> anyhow::Result<()> {
+    let Some(unknown) = unknown_placeholder(text.as_bytes(), columns, numbered) else { return Ok(()) };
     let name = unknown.trim_matches(['{', '}', '.', '/']);
     let named: Vec<&str> = columns.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
     let near = nearest(name, named.iter().copied());
@@ -131,8 +132,12 @@ fn refuse_unknown(text: &OsStr, columns: &[String]) -> anyhow::Result<()> {
         (None, count) if named.is_empty() => format!("there are {count} columns, {{1}} to {{{count}}}"),
         (None, _) => format!("there are the columns {}", named.join(", ")),
     };
+    let stays = match name.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => "to repeat something in a regular expression, write (x){3} or [x]{3}; other text",
+        false => "text",
+    };
     Err(usage(format!(
-        "{unknown} is no placeholder here: {instead} (text that is to stay as it is can be kept in a script)"
+        "{unknown} is no placeholder here: {instead} ({stays} that is to stay as it is can be kept in a script)"
     )))
 }
 
