@@ -10,7 +10,7 @@ use cluster_localqueue::launch::Processes;
 use cluster_options::nearest;
 
 use crate::commands::attach::{self, Printing};
-use crate::commands::hand_over::hand_over;
+use crate::commands::hand_over::{hand_over, stage as stage_of};
 use crate::commands::submit;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
@@ -63,14 +63,17 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         (Some(_), None) => OsString::from("sh"),
         (_, Some(first)) => first.clone(),
     };
-    submit::first_time(&context);
+    let dry_run = spec.is_dry_run();
+    if !dry_run {
+        submit::first_time(&context);
+    }
     if foreground {
         context.go_foreground(Box::new(Processes))?;
     }
     let target = spec.target(&mut context)?;
     let signals = if detach { None } else { Some(Signals::watch()?) };
     let reading = Reading::start(detach)?;
-    let mut stage = reading.stage(|| context.client.stage())?;
+    let mut stage = reading.stage(|| stage_of(&context, dry_run))?;
     let mut plan = sources.plan(&mut stage, &words, &context.cwd)?;
     drop(reading);
     let columns = InputReader::columns(&plan);
