@@ -1,6 +1,6 @@
 //! Hold, release, cancel.
 
-use cluster_tests::{Site, is_alive, state_of, wait_for};
+use cluster_tests::{SYSTEM, Site, is_alive, state_of, wait_for};
 
 #[test]
 fn held_from_the_start() {
@@ -13,6 +13,16 @@ fn held_from_the_start() {
     site.cluster(["release", &batch]).good();
     site.cluster(["wait", &batch]).good();
     assert!(mark.exists());
+}
+
+#[test]
+fn a_signal_that_the_schedulers_cancel_does_not_send_is_said() {
+    let site = Site::new();
+    let [first, second] = [(); 2].map(|()| site.submit(["--hold", "--", "true"]));
+    let said = format!("--signal has no effect on {SYSTEM}");
+    site.cluster(["cancel", "--signal", "USR1", &first]).good().says([&*said]);
+    let plain = site.cluster(["cancel", "--signal", "TERM", &second]).good();
+    assert!(!plain.err().contains("--signal"), "{}", plain.err());
 }
 
 #[test]

@@ -207,3 +207,13 @@ fn setup_runs_in_the_job_and_pre_submit_here() {
     site.cluster(["run", "--quiet", "--sh", "echo $PREPARED"]).good().prints("yes\n");
     assert_eq!(std::fs::read_to_string(site.work().join("presubmit")).unwrap(), "here\n");
 }
+
+#[test]
+fn nodes_that_cannot_be_asked_for_are_not_told_to_the_job() {
+    let site = Site::new();
+    if site.kind().name() != "sge" {
+        return;
+    }
+    let run = site.cluster(["run", "--nodes", "2", "--sh", "echo $CLUSTER_NNODES"]).good();
+    run.prints("1\n").says(["--nodes: ", "no effect"]);
+}

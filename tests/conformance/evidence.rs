@@ -23,8 +23,24 @@ fn a_job_that_vanishes_before_it_ran_is_lost_and_never_succeeded() {
     let batch = site.submit(["--hold", "--", "true"]);
     let remote = Site::number(site.job(&batch)["remote_id"].as_str().unwrap());
     site.fault("faults.forget", vec![remote]);
-    site.cluster(["wait", &batch]).code(1);
+    let waited = site.cluster(["wait", &batch]).code(1);
+    let said = format!("job {batch}.0 is lost");
+    assert!(waited.err().contains(&said), "{}", waited.err());
     assert_eq!(site.state(&batch), "failed lost");
+}
+
+#[test]
+fn lost_jobs_are_named_and_counted_by_wait() {
+    let Some(site) = Site::mock_only("an array that vanishes") else { return };
+    let batch = site.map(["--hold", "--range", "1-120", "--", "true"]);
+    let remote = Site::number(site.job(&format!("{batch}.0"))["remote_id"].as_str().unwrap());
+    site.fault("faults.forget", vec![remote]);
+    let waited = site.cluster(["wait", "--json", &batch]).code(1);
+    let seen = &waited.json_lines()[0];
+    assert_eq!((&seen["failed_count"], &seen["lost_count"]), (&120.into(), &120.into()), "{seen}");
+    let lost = seen["lost"].as_array().unwrap();
+    assert_eq!((lost.len(), &lost[0], &seen["failed"]), (100, &format!("{batch}.0").into(), &seen["lost"]));
+    assert!(waited.err().contains(&format!("{batch}.4 and 115 more")), "{}", waited.err());
 }
 
 #[test]

@@ -73,6 +73,8 @@ fn the_queue_is_asked_by_user_partition_name_and_state() {
         (&["--all"], &[alpha, beta]),
         (&["--partition", partition], &[beta]),
         (&["--name", "alpha*"], &[alpha]),
+        (&["--name", "alpha"], &[alpha]),
+        (&["--name", "alph"], &[]),
         (&["--name", "b?t*"], &[beta]),
         (&["--state", "running"], &[alpha, beta]),
         (&["--state", "queued"], &[]),
@@ -120,6 +122,17 @@ fn a_queue_is_waited_for_by_user_and_partition() {
 /// The user whose jobs these are.
 fn me(site: &Site) -> String {
     site.program("id").arg("-un").end().good().out().trim().to_owned()
+}
+
+#[test]
+fn a_queue_that_keeps_no_ended_jobs_says_so() {
+    let site = Site::new();
+    let drops = matches!(site.kind().name(), "pbs" | "sge");
+    for (state, over) in [("done", true), ("bad", true), ("failed", true), ("running", false)] {
+        let asked = site.cluster(["queue", "--state", state]).good();
+        assert_eq!(asked.err().contains("keeps no ended jobs"), drops && over, "{state}: {}", asked.err());
+        site.cluster(["queue", "--quiet", "--state", state]).good().silent();
+    }
 }
 
 #[test]

@@ -335,6 +335,11 @@ fn a_placeholder_that_is_none_is_refused() {
     refused(&["--csv", "t.csv", "--", "echo", "{nme}"], "did you mean {name}?");
     refused(&["--csv", "t.csv", "--sh", "echo {nme}"], "did you mean {name}?");
     refused(&["--", "echo", "{3}", ":::", "X"], "there is one column, {1}");
+    // What repeats in a regular expression is none, and where it may be one the way out is named.
+    assert_eq!(map(&world, &["--", "echo", "a{3}", ":::", "X"]), "a{3} X\n");
+    assert_eq!(map(&world, &["--sh", "echo {} | grep -E 'a{3}'", ":::", "aaa"]), "aaa\n");
+    refused(&["--", "echo", "{1}", "a{3}", ":::", "X"], "write (x){3} or [x]{3}");
+    assert_eq!(map(&world, &["--", "echo", "{1}", "(a){3}", ":::", "X"]), "X (a){3}\n");
     refused(&["--", "echo", "{0}", ":::", "X", ":::", "Y"], "{1} to {2}");
     // What is the program's own stays.
     let csv = ["--csv", "t.csv", "--no-append", "--", "echo", "{ print }", "{print $1}", "${nme}"];

@@ -129,6 +129,30 @@ fn much_output_is_whole() {
 }
 
 #[test]
+fn a_line_longer_than_memory_is_shown() {
+    let world = World::new();
+    // 60 MB between two short lines, and no line feed at the end.
+    let text = "echo first; head -c 60000000 /dev/zero | tr '\\0' x; printf '\\nlast'";
+    world.cluster(["map", "--quiet", "--range", "1-1", "--", "sh", "-c", text]).good();
+    let bin = cluster_tests::binary().display();
+    for (command, wanted) in [
+        ("logs 1.0 --tail 1", "4"),
+        ("logs 1.0 --tail 2", "60000005"),
+        ("logs 1.0 --tail 9", "60000011"),
+        ("logs 1.0 --prefix", "60000026"),
+        ("logs 1.0 --grep xy", "0"),
+        ("logs 1.0 --grep xx", "60000001"),
+        ("logs 1.0 --grep . --tail 2", "60000005"),
+        ("get 1 --json", "60000079"),
+    ] {
+        // In less memory than the line is long.
+        let line = format!("ulimit -d 40000; '{bin}' {command} | wc -c");
+        let count = world.program("sh").args(["-c", &line]).end().good().out();
+        assert_eq!(count.trim(), wanted, "{command}");
+    }
+}
+
+#[test]
 fn much_output_of_bare_jobs_is_whole() {
     let world = World::new();
     // Above the 1 MiB that is held in memory, and at its edge, after short ones that turn the batch bare.

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use cluster_tests::{World, wait_for};
+use cluster_tests::{Site, World, wait_for};
 
 /// What a batch of one job prints, once it is over.
 #[track_caller]
@@ -184,12 +184,45 @@ fn fit_cuts_tasks_and_cores() {
 }
 
 #[test]
+fn nodes_that_have_no_effect_are_not_told_to_the_job() {
+    let world = World::new();
+    let told = "echo $CLUSTER_NNODES $CLUSTER_TOT_NCORES $CLUSTER_NCORES_PER_NODE";
+    world
+        .cluster(["run", "--nodes", "2", "-c", "2", "--sh", told])
+        .good()
+        .prints("1 2 2\n")
+        .says(["no effect"]);
+}
+
+#[test]
 fn a_dry_run_here_looks_at_what_would_be_refused() {
     let world = World::new();
     world.cluster(["submit", "--dry-run", "--", "true"]).good().says(["would take 1 job as it is"]);
     world.cluster(["submit", "--dry-run", "--cores", "99", "--", "true"]).code(6).says(["99 cores"]);
     world.cluster(["submit", "--", "true"]).good();
     world.cluster(["submit", "--dry-run", "--after", "99999", "--", "true"]).code(2).says(["99999"]);
+}
+
+#[test]
+fn a_dry_run_makes_no_root_and_can_be_read_by_programs() {
+    let site = Site::new();
+    let temporary = site.path("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let called = |words: &[&str]| site.call(words).env("TMPDIR", &temporary).end().good();
+    for words in [&["submit", "--", "true"][..], &["map", "--range", "1-9", "--", "true"]] {
+        let words = [&words[..1], &["--dry-run", "--json", "--time", "2h"], &words[1..]].concat();
+        let dry = called(&words);
+        assert!(!dry.err().contains("jobs are kept"), "{}", dry.err());
+        let dry = dry.json();
+        let command = dry["submissions"][0]["command"].as_str().unwrap();
+        assert!(command.contains(site.kind().submit()), "{dry}");
+        assert_eq!(dry["jobs"], if words[0] == "map" { 9 } else { 1 }, "{dry}");
+        assert!(dry["directives"].to_string().contains("02:00:00"), "{dry}");
+        let here = [&words[..1], &["--system", "local"], &words[1..]].concat();
+        assert_eq!(called(&here).json()["system"], "local");
+    }
+    assert!(!site.root().join("jobs").exists() && !site.root().join("events").exists());
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
 }
 
 #[test]

@@ -145,6 +145,11 @@ fn an_array_is_one_line_and_each_element_one_on_request() {
     assert_eq!(ids(&["--state", "queued", "--tasks"]), ["7_3", "7_4", "8"]);
     assert_eq!(ids(&["--state", "bad", "--state", "running", "--tasks"]), ["7_1", "7_2"]);
     assert_eq!(ids(&["--state", "held"]), Vec::<String>::new());
+    // What these say can be cancelled, and nothing else is then.
+    assert_eq!(ids(&["--state", "queued"]), ["8", "7_3", "7_4"]);
+    assert_eq!(ids(&["--state", "queued", "--state", "running", "--state", "bad"]), ["7", "8"]);
+    let id = serde_json::json!({"v": 1, "system": "hpc", "id": "8"});
+    assert_eq!(queue(&["--json", "--ids", "--name", "one"]).json_lines(), [id]);
     assert_eq!(queue(&["--count", "--all"]).out(), "6\n");
     assert_eq!(
         queue(&["--nodes", "--all"]).lines(),
@@ -156,6 +161,25 @@ fn an_array_is_one_line_and_each_element_one_on_request() {
     fake.world.cluster(["queue", "--state", "nonsense"]).code(2).says(["done, bad"]);
     fake.world.cluster(["queue", "--system", "local"]).code(2).says(["this machine"]);
     fake.world.cluster(["queue", "--system", "hcp"]).code(2).says(["there is no system hcp", "hpc"]);
+}
+
+#[test]
+fn the_environment_names_the_queue_unless_a_flag_does() {
+    let fake = Fake::new("");
+    with_bin(&fake, "}, other: {scheduler: sge, bin: /no/such/dir");
+    for words in [&["queue"][..], &["wait", "--user", "nobody"], &["system", "show"]] {
+        let call = || fake.call(words).env("CLUSTER_SYSTEM", "other");
+        let there = call().end().code(3);
+        assert!(
+            there.err().contains("/no/such/dir") || there.out().contains("other"),
+            "{words:?}: {there:?}"
+        );
+        fake.call(words).env("CLUSTER_SYSTEM", "hpc").end().good();
+        // This machine has no queue of that kind: what answers is shown.
+        fake.call(words).env("CLUSTER_SYSTEM", "local").end().good();
+    }
+    let named = fake.call(&["queue", "--system", "hpc", "--ids"]).env("CLUSTER_SYSTEM", "other");
+    assert_eq!(named.end().good().lines(), ["7", "8"]);
 }
 
 #[test]
@@ -299,9 +323,31 @@ fn the_list_says_what_was_found_and_why() {
     let names: Vec<_> = systems.iter().map(|one| one["system"].as_str().unwrap()).collect();
     assert_eq!(names, ["hpc", "_other", "local"]);
     assert_eq!(systems[1]["answers"], serde_json::Value::Null);
-    let before = fake.calls("scontrol");
-    fake.call(&["system", "ls", "--refresh"]).end().good();
-    assert!(fake.calls("scontrol") > before);
+    // What was true a moment ago is not shown: neither that it answered, nor why it did not.
+    for (ping, why) in [("echo no route >&2; exit 1", "no route"), ("echo too busy >&2; exit 1", "too busy")]
+    {
+        fake.scontrol(ping);
+        let systems = list(&["system", "ls", "--json"]);
+        assert_eq!(systems[0]["answers"], false, "{systems:?}");
+        assert!(systems[0]["why"].as_str().unwrap().contains(why), "{systems:?}");
+    }
+    fake.scontrol(PING);
+    assert_eq!(list(&["system", "ls", "--refresh", "--json"])[0]["answers"], true);
+}
+
+#[test]
+fn that_none_answers_is_said_of_now() {
+    let fake = Fake::new("");
+    fake.scontrol("echo no route >&2; exit 1");
+    // Kept for a minute, for those that then run here.
+    fake.call(&["submit", "--", "true"]).end().good().says(["no scheduler answers"]);
+    fake.call(&["queue"]).end().code(3).says(["no route"]);
+    // The same files, so that it is the same question.
+    let file = fake.bin().join("scontrol");
+    let (text, time) = (fs::read_to_string(&file).unwrap(), fs::metadata(&file).unwrap().modified().unwrap());
+    fs::write(&file, text.replace("echo no route >&2; exit 1", PING)).unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+    fake.call(&["queue", "--ids"]).end().good();
 }
 
 #[test]
@@ -343,6 +389,15 @@ fn a_check_submits_nothing_and_tells_what_is_out_of_reach() {
     fake.command("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1");
     let text = fake.world.cluster(["system", "check", "hpc"]).code(3).out();
     assert!(text.contains("FAILED queue") && text.contains("Unable to contact"), "{text}");
+    with_bin(&fake, ", commands: {squeue: /nope/squeue, sacct: /nope/sacct}");
+    let text = fake.world.cluster(["system", "check", "hpc"]).code(3).out();
+    for command in ["squeue", "sacct"] {
+        assert!(text.contains(&format!("FAILED command: there is no command /nope/{command}")), "{text}");
+    }
+    with_bin(&fake, "");
+    fs::remove_file(fake.bin().join("squeue")).unwrap();
+    let text = fake.world.cluster(["system", "check", "hpc"]).code(3).out();
+    assert!(text.contains("FAILED command: there is no command") && text.contains("bin/squeue"), "{text}");
     fs::remove_file(fake.bin().join("sbatch")).unwrap();
     let text = fake.world.cluster(["system", "check", "hpc"]).code(3).out();
     assert!(text.contains("FAILED command: there is no command"), "{text}");

@@ -31,8 +31,7 @@ pub(crate) enum Chosen {
 
 /// Where a submission goes that was given this `--system`.
 pub(crate) fn choose(context: &Context, flag: Option<&str>) -> anyhow::Result<Chosen> {
-    let from_env = context.env("CLUSTER_SYSTEM").map(|name| name.to_string_lossy().into_owned());
-    if let Some(name) = flag.or(from_env.as_deref()) {
+    if let Some(name) = flag.or(from_env(context).as_deref()) {
         return if name == ANY { any(context).map(boxed) } else { named(context, name) };
     }
     if let Some(name) = &context.config.default_system {
@@ -42,7 +41,10 @@ pub(crate) fn choose(context: &Context, flag: Option<&str>) -> anyhow::Result<Ch
         }
     }
     let systems = candidates(context);
-    let detected = detect(&systems, false)?;
+    let detected = match context.config.require_cluster {
+        true => answering(&systems)?,
+        false => detect(&systems, false)?,
+    };
     let mut answering = detected.found.iter().filter(|found| found.error.is_none());
     match (answering.next(), answering.next()) {
         (None, _) if context.config.require_cluster => Err(none_answers(&systems, &detected).into()),
@@ -71,11 +73,31 @@ pub(crate) fn any(context: &Context) -> anyhow::Result<System> {
         return Ok(*system);
     }
     let systems = candidates(context);
-    let detected = detect(&systems, false)?;
+    let detected = answering(&systems)?;
     match detected.first() {
         Some(first) => take(systems, &first.system),
         None => Err(none_answers(&systems, &detected).into()),
     }
+}
+
+/// The scheduler whose queue is meant: by `--system`, else by `$CLUSTER_SYSTEM`, else any. A variable that names this
+/// machine says where jobs are to run, and nothing of queues.
+pub(crate) fn queue_of(context: &Context, flag: Option<&str>) -> anyhow::Result<System> {
+    match flag {
+        Some(ANY) => any(context),
+        Some(name) => Ok(by_name(&context.config, &context.surroundings(), name)?),
+        None => match from_env(context).filter(|name| name != ANY) {
+            Some(name) => match named(context, &name)? {
+                Chosen::System(system) => Ok(*system),
+                Chosen::Local | Chosen::File => any(context),
+            },
+            None => any(context),
+        },
+    }
+}
+
+fn from_env(context: &Context) -> Option<String> {
+    context.env("CLUSTER_SYSTEM").map(|name| name.to_string_lossy().into_owned())
 }
 
 /// The system that jobs were sent to, or that somebody names. Nothing is asked and nothing is started.
@@ -158,7 +180,7 @@ pub(crate) fn candidates(context: &Context) -> Vec<System> {
 /// All systems that answer, and those of the configuration that do not.
 pub(crate) fn all(context: &Context) -> anyhow::Result<Vec<System>> {
     let mut systems = candidates(context);
-    let detected = detect(&systems, false)?;
+    let detected = answering(&systems)?;
     let answers =
         |name: &str| detected.found.iter().any(|found| found.system == name && found.error.is_none());
     let none = none_answers(&systems, &detected);
@@ -168,11 +190,24 @@ pub(crate) fn all(context: &Context) -> anyhow::Result<Vec<System>> {
 
 /// Why a system's scheduler is not on this host.
 pub(crate) fn not_there(system: &System) -> String {
-    let command = system.dialect().commands().first().copied().unwrap_or_default();
+    not_found(system, system.dialect().commands().first().copied().unwrap_or_default())
+}
+
+/// Why a command of a system's scheduler is not on this host.
+pub(crate) fn not_found(system: &System, command: &str) -> String {
     let in_bin = system.config().bin.as_ref().map(|bin| bin.join(command));
     match system.config().commands.get(command).cloned().or(in_bin) {
         Some(path) => format!("there is no command {}", path.display()),
         None => format!("{command} is not on PATH"),
+    }
+}
+
+/// Which of these answer. That none does is said of now, not of what was kept: it may have come back.
+fn answering(systems: &[System]) -> anyhow::Result<Detected> {
+    let detected = detect(systems, false)?;
+    match detected.first() {
+        None if !detected.anew => Ok(detect(systems, true)?),
+        _ => Ok(detected),
     }
 }
 

@@ -9,6 +9,7 @@ mod context;
 mod default_system;
 mod exit;
 mod lines;
+mod long_json;
 mod output;
 mod reference;
 mod runner_process;

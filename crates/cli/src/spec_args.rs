@@ -181,12 +181,15 @@ impl SpecArgs {
 
     /// What was asked for on the command line and cannot be said to this scheduler by anybody: no script holds
     /// these options, so no dialect sees them.
-    pub(crate) fn unsaid(&self, scheduler: SchedulerKind) -> Vec<String> {
-        let asked = [("pin", self.pin), ("grace", self.grace.is_some()), ("durable", self.durable)];
-        let why = |name: &str| match Catalogue::builtin().get(name)?.spelling(scheduler) {
-            Spelling::Cannot(why) => Some(format!("--{name}: {why}")),
-            _ => None,
-        };
+    pub(crate) fn unsaid(&self, target: &Target) -> Vec<String> {
+        let nodes = self.nodes.or(Defaults::of(target).number("nodes"));
+        let asked = [
+            ("pin", self.pin),
+            ("grace", self.grace.is_some()),
+            ("durable", self.durable),
+            ("nodes", nodes.is_some_and(|nodes| nodes > 1)),
+        ];
+        let why = |name: &str| Some(format!("--{name}: {}", cannot(name, target)?));
         asked.into_iter().filter(|(_, asked)| *asked).filter_map(|(name, _)| why(name)).collect()
     }
 
@@ -237,7 +240,11 @@ impl SpecArgs {
         let defaults = Defaults::of(target);
         let known = |of: fn(&Resources) -> u32, name| before.map(of).or_else(|| defaults.number(name));
         let mut tasks = self.tasks.or(known(|before| before.tasks, "tasks")).unwrap_or(1).max(1);
-        let nodes = self.nodes.or(known(|before| before.nodes, "nodes")).unwrap_or(1).max(1);
+        // Where no number of nodes can be asked for the job is not told that it has them.
+        let nodes = match cannot("nodes", target) {
+            Some(_) => 1,
+            None => self.nodes.or(known(|before| before.nodes, "nodes")).unwrap_or(1).max(1),
+        };
         let known = before.map_or_else(|| defaults.cores(), |before| Some(CoreAmount::Number(before.cores)));
         let cores = self.cores.or(known).unwrap_or(CoreAmount::Number(1));
         let known = before.map_or_else(|| defaults.mem(), |before| before.mem.map(MemAmount::Size));
@@ -354,4 +361,13 @@ fn umask() -> u32 {
     let mask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(mask);
     mask.as_raw_mode() & 0o777
+}
+
+/// Why an option cannot be said to where the jobs go.
+fn cannot(name: &str, target: &Target) -> Option<&'static str> {
+    let scheduler = target.system().map_or(SchedulerKind::Local, |system| system.config().scheduler);
+    match Catalogue::builtin().get(name)?.spelling(scheduler) {
+        Spelling::Cannot(why) => Some(why),
+        _ => None,
+    }
 }

@@ -46,6 +46,54 @@ impl Output {
     pub fn left(&self) -> u64 {
         self.from.as_ref().map_or(0, Take::limit)
     }
+
+    /// Leaves out the next `bytes`, which are not read.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let Some(from) = &mut self.from else { return Ok(()) };
+        let bytes = bytes.min(from.limit());
+        from.get_mut().seek_relative(bytes as i64)?;
+        from.set_limit(from.limit() - bytes);
+        Ok(())
+    }
+
+    /// Goes on with the last `lines` of what is left, looked for from its end: what is before them is not read,
+    /// and no line is held, however long.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn last_lines(&mut self, lines: usize) -> io::Result<()> {
+        let Some(from) = &mut self.from else { return Ok(()) };
+        let (len, start) = (from.limit(), from.get_mut().stream_position()?);
+        let mut buffer = vec![0; 64 << 10];
+        let (mut end, mut left) = (len, lines);
+        let keep = 'found: {
+            if lines == 0 {
+                break 'found len;
+            }
+            while end > 0 {
+                let part = (buffer.len() as u64).min(end) as usize;
+                let begin = end - part as u64;
+                from.get_ref().read_exact_at(&mut buffer[..part], start + begin)?;
+                for place in (0..part).rev().filter(|place| buffer[*place] == b'\n') {
+                    let after = begin + place as u64 + 1;
+                    // The end of the last line begins none.
+                    if after == len {
+                        continue;
+                    }
+                    left -= 1;
+                    if left == 0 {
+                        break 'found after;
+                    }
+                }
+                end = begin;
+            }
+            0
+        };
+        self.skip(keep)
+    }
 }
 
 /// The file of a job that has not ended yet, or whose output is in a file of its own.

@@ -34,6 +34,17 @@ impl Stage {
         Ok(Self { dir, tag, sources: 0, kept: false })
     }
 
+    /// Files that no batch will have, in a directory of their own below `dir`: the root need not be there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn apart(dir: &Path) -> Result<Self, ClientError> {
+        let tag = crate::client::draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
+        let dir = dir.join(format!("cluster-dry-run.{tag}"));
+        make_private_dir(&dir).map_err(|e| ClientError::file("make", &dir, e))?;
+        Ok(Self { dir, tag, sources: 0, kept: false })
+    }
+
     /// Where they lie.
     pub fn dir(&self) -> &Path {
         &self.dir

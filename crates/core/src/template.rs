@@ -188,15 +188,17 @@ fn column<S: AsRef<str>>(name: &str, columns: &[S]) -> Option<usize> {
 
 /// What looks like a placeholder in a word, or in a shell's text, and is none: a number beyond the columns, or, where
 /// columns have names, a word that is none of them. What else stands in braces is the program's own (`{ print $1 }`),
-/// and so are `${name}` and what repeats in a regular expression (`[0-9]{3}`).
+/// and so are `${name}` and what repeats in a regular expression (`[0-9]{3}`). Where columns are not `numbered` by any
+/// word of the command and there is but one, that also is a number behind a letter or a digit (`a{3}`).
 ///
 /// ```
 /// use cluster_core::template::unknown_placeholder;
-/// assert_eq!(unknown_placeholder(b"{nme}: {1}", &["name"]), Some("{nme}".to_owned()));
-/// assert_eq!(unknown_placeholder(b"{1} {3.}", &["", ""]), Some("{3.}".to_owned()));
-/// assert_eq!(unknown_placeholder(b"{print $1} {nme}", &[""]), None);
+/// assert_eq!(unknown_placeholder(b"{nme}: {1}", &["name"], true), Some("{nme}".to_owned()));
+/// assert_eq!(unknown_placeholder(b"{1} {3.}", &["", ""], true), Some("{3.}".to_owned()));
+/// assert_eq!(unknown_placeholder(b"{print $1} {nme}", &[""], false), None);
 /// ```
-pub fn unknown_placeholder<S: AsRef<str>>(text: &[u8], columns: &[S]) -> Option<String> {
+pub fn unknown_placeholder<S: AsRef<str>>(text: &[u8], columns: &[S], numbered: bool) -> Option<String> {
+    let may_repeat = !numbered && columns.len() == 1;
     let named = columns.iter().any(|column| !column.as_ref().is_empty());
     let is_word = |name: &str| {
         !name.starts_with(|c: char| c.is_ascii_digit())
@@ -211,13 +213,31 @@ pub fn unknown_placeholder<S: AsRef<str>>(text: &[u8], columns: &[S]) -> Option<
             continue;
         }
         let name = inside.strip_suffix('.').unwrap_or(inside).trim_end_matches('/');
-        let repeats = matches!(before, [.., b']' | b')' | b'.' | b'*'] | [.., b'\\', _]);
+        let repeats = matches!(before, [.., b']' | b')' | b'.' | b'*'] | [.., b'\\', _])
+            || (may_repeat && before.last().is_some_and(u8::is_ascii_alphanumeric));
         let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) && !repeats;
         if is_number || (named && !name.is_empty() && is_word(name)) {
             return Some(format!("{{{inside}}}"));
         }
     }
     None
+}
+
+/// Whether a text has a placeholder that names a column by its number.
+///
+/// ```
+/// use cluster_core::template::has_number;
+/// assert!(has_number(b"x{1.}", &[""]));
+/// assert!(!has_number(b"{} a{3}", &[""]));
+/// ```
+pub fn has_number<S: AsRef<str>>(text: &[u8], columns: &[S]) -> bool {
+    text.iter().enumerate().filter(|(_, byte)| **byte == b'{').any(|(at, _)| {
+        let Some(close) = text[at..].iter().position(|&byte| byte == b'}') else { return false };
+        let inside = &text[at + 1..at + close];
+        !text[..at].ends_with(b"$")
+            && inside.first().is_some_and(u8::is_ascii_digit)
+            && matches!(placeholder(inside, columns), Some(Part::Input(Some(_), _)))
+    })
 }
 
 #[cfg(test)]
@@ -277,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_placeholder_is_told() {
-        let unknown = |text: &str, columns: &[&str]| unknown_placeholder(text.as_bytes(), columns);
+        let unknown = |text: &str, columns: &[&str]| unknown_placeholder(text.as_bytes(), columns, true);
         for text in ["{0}", "x{3}", "{2/.}", "{99999999999999999999}"] {
             assert!(unknown(text, &[""]).is_some(), "{text}");
         }
@@ -310,7 +330,8 @@ mod tests {
             template.render(0, &[vec![ByteString(value)]]);
             let _ = shell_text(word.as_bytes(), &["a"], false);
             let _ = shell_text(word.as_bytes(), &["a"], true);
-            let _ = unknown_placeholder(word.as_bytes(), &["a"]);
+            let _ = unknown_placeholder(word.as_bytes(), &["a"], false);
+            let _ = has_number(word.as_bytes(), &["a"]);
         }
     }
 }

@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::{Exit, usage};
-use crate::output::{Cleaned, json, talk};
+use crate::long_json;
+use crate::output::{Cleaned, talk};
 
 /// The options of `get`.
 #[derive(Debug, clap::Args)]
@@ -39,12 +40,11 @@ pub(crate) struct Args {
 }
 
 #[derive(Serialize)]
-struct Output<'a> {
+struct Output {
     v: u32,
     job: cluster_core::JobId,
     state: JobState,
     exit_code: Option<i32>,
-    output: &'a cluster_core::ByteString,
 }
 
 /// Those with an output to be taken.
@@ -162,11 +162,9 @@ impl Target {
                 file.finish()?;
             }
             Self::Json => {
-                let mut bytes = Vec::new();
-                copier.copy(row, stream, &mut bytes)?;
-                let output = cluster_core::ByteString(bytes);
                 let exit_code = row.status.map(cluster_core::ExitStatus::code);
-                json(&Output { v: 1, job: row.id, state: row.state, exit_code, output: &output })?;
+                let head = Output { v: 1, job: row.id, state: row.state, exit_code };
+                long_json::write(&head, "output", |to| copier.copy(row, stream, to).map(drop))?;
             }
         }
         Ok(())

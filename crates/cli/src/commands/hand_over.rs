@@ -1,5 +1,6 @@
 //! Where a batch goes, and what came of handing it over.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use cluster_client::scheduler::{Plan, Sending, Sent, Throttle};
@@ -7,11 +8,12 @@ use cluster_client::system::{System, SystemError};
 use cluster_client::{ClientError, Stage, SubmitOptions};
 use cluster_core::dialect::{DialectError, RefusalKind, SubmitRequest};
 use cluster_core::{BatchId, JobSpec, Tag};
+use serde::Serialize;
 
 use crate::choose::Chosen;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
-use crate::output::{line, talk};
+use crate::output::{json, line, talk};
 use crate::spec_args::SpecArgs;
 
 /// Where jobs are to run.
@@ -71,6 +73,14 @@ pub(crate) struct How<'a> {
     pub(crate) dry_run: bool,
 }
 
+/// The files of a batch. Those of a dry run lie beside the root, which then is not made.
+pub(crate) fn stage(context: &Context, dry_run: bool) -> Result<Stage, ClientError> {
+    match dry_run {
+        true => Stage::apart(context.env("TMPDIR").map_or(Path::new("/tmp"), Path::new)),
+        false => context.client.stage(),
+    }
+}
+
 /// Hands a batch over; `None` after a dry run.
 pub(crate) fn hand_over(
     context: &mut Context,
@@ -87,6 +97,7 @@ pub(crate) fn hand_over(
             let jobs =
                 if spec.count == 1 { "1 job as it is" } else { &format!("{} jobs as they are", spec.count) };
             talk(&format!("cluster: the local queue would take {jobs}"));
+            would_run_here(context, spec.count.into())?;
             return Ok(None);
         }
         let never = match context.root.join("store.db").exists() {
@@ -98,10 +109,10 @@ pub(crate) fn hand_over(
         return Ok(Some(Handed { batch, trouble: never.map(|why| cannot_run(batch, &why)), over }));
     };
     let plan = context.client.plan(system, &spec)?;
-    unsaid(&how.spec.unsaid(system.config().scheduler), how.strict)?;
+    unsaid(&how.spec.unsaid(target), how.strict)?;
     unsaid(&plan.unsaid, how.strict)?;
     if how.dry_run {
-        return dry_run(system, stage.tag(), &spec, options.hold, &plan).map(|()| None);
+        return dry_run(context, system, stage.tag(), &spec, options.hold, &plan).map(|()| None);
     }
     let quiet = context.common.quiet;
     let mut say = |text: &str| {
@@ -206,22 +217,56 @@ pub(crate) fn unsaid(unsaid: &[String], strict: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What would be sent, in JSON; version 1.
+#[derive(Serialize)]
+struct DryRun<'a> {
+    v: u32,
+    system: &'a str,
+    jobs: u64,
+    submissions: Vec<Submission>,
+    directives: &'a [String],
+    /// What else is to be known of it, for people.
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Submission {
+    jobs: String,
+    command: String,
+}
+
+impl<'a> DryRun<'a> {
+    fn of(system: &'a str) -> Self {
+        Self { v: 1, system, jobs: 0, submissions: Vec::new(), directives: &[], notes: Vec::new() }
+    }
+}
+
+/// The same of jobs that this machine would take, where JSON is asked for.
+pub(crate) fn would_run_here(context: &Context, jobs: u64) -> anyhow::Result<()> {
+    match context.common.json {
+        true => json(&DryRun { jobs, ..DryRun::of("local") }),
+        false => Ok(()),
+    }
+}
+
 /// Prints what would be sent: the command line and the head of the script of each submission.
 pub(crate) fn dry_run(
+    context: &Context,
     system: &System,
     tag: &Tag,
     spec: &JobSpec,
     hold: bool,
     plan: &Plan,
 ) -> anyhow::Result<()> {
-    let script = std::path::Path::new("job.sh");
+    let script = Path::new("job.sh");
+    let mut told = DryRun { directives: &plan.directives, ..DryRun::of(system.name()) };
     for (i, jobs) in plan.submissions.iter().enumerate() {
         let array = (jobs.len() > 1).then(|| u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         let request = SubmitRequest {
             script,
             name: &spec.name,
             tag,
-            log: std::path::Path::new("job.sched"),
+            log: Path::new("job.sched"),
             array,
             throttle: plan.share(i),
             dependencies: &plan.dependencies(jobs),
@@ -233,26 +278,36 @@ pub(crate) fn dry_run(
             .dialect()
             .submit(&request)
             .map_err(|source| ClientError::Usage(format!("{} cannot take this: {source}", system.name())))?;
-        line(&format!("# jobs {jobs}"))?;
-        line(&invocation.command_line())?;
+        told.jobs += jobs.len();
+        told.submissions.push(Submission { jobs: jobs.to_string(), command: invocation.command_line() });
     }
-    plan.directives.iter().try_for_each(|directive| line(directive))?;
     match &plan.throttle {
         Throttle::Free => {}
         Throttle::Split(shares) if shares.len() > 1 => {
             let shares: Vec<_> = shares.iter().map(ToString::to_string).collect();
-            line(&format!("# --max-running is split over the arrays: {}", shares.join(" + ")))?;
+            told.notes.push(format!("--max-running is split over the arrays: {}", shares.join(" + ")));
         }
         Throttle::Split(_) => {}
         Throttle::Chained(most) => {
-            line(&format!("# the arrays run one after the other, each with at most {most} at once"))?;
+            told.notes.push(format!("the arrays run one after the other, each with at most {most} at once"));
         }
     }
     match (plan.never(), plan.waits_for_us()) {
-        (Some(why), _) => line(&format!("# would never be sent: dependency_never_satisfied ({why})")),
-        (None, Some(why)) => line(&format!("# not sent yet: {why}")),
-        (None, None) => Ok(()),
+        (Some(why), _) => {
+            told.notes.push(format!("would never be sent: dependency_never_satisfied ({why})"));
+        }
+        (None, Some(why)) => told.notes.push(format!("not sent yet: {why}")),
+        (None, None) => {}
     }
+    if context.common.json {
+        return json(&told);
+    }
+    for submission in &told.submissions {
+        line(&format!("# jobs {}", submission.jobs))?;
+        line(&submission.command)?;
+    }
+    told.directives.iter().try_for_each(|directive| line(directive))?;
+    told.notes.iter().try_for_each(|note| line(&format!("# {note}")))
 }
 
 #[cfg(test)]

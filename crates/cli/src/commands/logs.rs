@@ -11,7 +11,7 @@ use regex::bytes::Regex;
 use crate::commands::stream::{OnInterrupt, Sink, stream};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
-use crate::lines::{Choice, Lines};
+use crate::lines::{Choice, Lines, last_matches};
 use crate::output::{Cleaned, talk};
 use crate::signals::Signals;
 
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// The last N lines
     #[arg(long, value_name = "N")]
     tail: Option<usize>,
-    /// Lines that match this regular expression
+    /// Lines that match this regular expression; of a line above 1 MiB what begins with the part that matches
     #[arg(long, value_name = "REGEX")]
     grep: Option<String>,
     /// Put the job's id before each line
@@ -90,7 +90,11 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
                 continue;
             }
         };
-        print(from, &mut sink, &of_job(&choice, args, id))?;
+        let again = || match open(&mut context, id, args.run, which)? {
+            Found::Output(from) => Ok(from),
+            _ => anyhow::bail!("the output of job {id} was cleaned while it was read"),
+        };
+        print(from, again, &mut sink, &of_job(&choice, args, id))?;
     }
     sink.flush()?;
     drop(sink);
@@ -128,12 +132,33 @@ fn open(context: &mut Context, id: JobId, run: Option<u32>, which: Stream) -> an
     })
 }
 
-fn print(mut from: output::Output, to: &mut dyn Write, choice: &Choice) -> anyhow::Result<()> {
+/// `open` opens the output once more, from its first byte.
+fn print(
+    mut from: output::Output,
+    mut open: impl FnMut() -> anyhow::Result<output::Output>,
+    to: &mut dyn Write,
+    choice: &Choice,
+) -> anyhow::Result<()> {
+    // What there is can be looked at from its end, or twice: no line of it is held.
+    if let (Some(tail), Some(grep)) = (choice.tail, &choice.grep) {
+        let (mut again, mut at) = (open()?, 0);
+        for (start, len) in last_matches(&mut from, grep, tail)? {
+            again.skip(start.saturating_sub(at))?;
+            to.write_all(choice.prefix.as_bytes())?;
+            io::copy(&mut again.by_ref().take(len), to)?;
+            at = start + len;
+        }
+        return Ok(());
+    }
+    if let Some(tail) = choice.tail {
+        from.last_lines(tail)?;
+    }
+    let choice = Choice { tail: None, ..choice.clone() };
     if choice.is_all() {
         io::copy(&mut from, to)?;
         return Ok(());
     }
-    let mut lines = Lines::new(choice.clone());
+    let mut lines = Lines::new(choice);
     let mut buffer = vec![0; 64 << 10];
     loop {
         let n = from.read(&mut buffer)?;

@@ -4,13 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use cluster_client::inputs::InputReader;
-use cluster_core::template::{shell_text, unknown_placeholder};
+use cluster_core::template::{has_number, shell_text, unknown_placeholder};
 use cluster_core::{ByteString, Command};
 use cluster_localqueue::launch::Processes;
 use cluster_options::nearest;
 
 use crate::commands::attach::{self, Printing};
-use crate::commands::hand_over::hand_over;
+use crate::commands::hand_over::{hand_over, stage as stage_of};
 use crate::commands::submit;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
@@ -63,19 +63,23 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         (Some(_), None) => OsString::from("sh"),
         (_, Some(first)) => first.clone(),
     };
-    submit::first_time(&context);
+    let dry_run = spec.is_dry_run();
+    if !dry_run {
+        submit::first_time(&context);
+    }
     if foreground {
         context.go_foreground(Box::new(Processes))?;
     }
     let target = spec.target(&mut context)?;
     let signals = if detach { None } else { Some(Signals::watch()?) };
     let reading = Reading::start(detach)?;
-    let mut stage = reading.stage(|| context.client.stage())?;
+    let mut stage = reading.stage(|| stage_of(&context, dry_run))?;
     let mut plan = sources.plan(&mut stage, &words, &context.cwd)?;
     drop(reading);
     let columns = InputReader::columns(&plan);
+    let numbered = words.command.iter().chain(&sh).any(|text| has_number(text.as_bytes(), &columns));
     for text in words.command.iter().chain(&sh) {
-        refuse_unknown(text, &columns)?;
+        refuse_unknown(text, &columns, numbered)?;
     }
     let count = plan.jobs().ok_or_else(|| usage("that would be more than four billion jobs"))?;
     if count == 0 {
@@ -120,8 +124,8 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
 }
 
 /// A placeholder that is none would be taken for text, and the input put behind it.
-fn refuse_unknown(text: &OsStr, columns: &[String]) -> anyhow::Result<()> {
-    let Some(unknown) = unknown_placeholder(text.as_bytes(), columns) else { return Ok(()) };
+fn refuse_unknown(text: &OsStr, columns: &[String], numbered: bool) -> anyhow::Result<()> {
+    let Some(unknown) = unknown_placeholder(text.as_bytes(), columns, numbered) else { return Ok(()) };
     let name = unknown.trim_matches(['{', '}', '.', '/']);
     let named: Vec<&str> = columns.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
     let near = nearest(name, named.iter().copied());
@@ -131,8 +135,12 @@ fn refuse_unknown(text: &OsStr, columns: &[String]) -> anyhow::Result<()> {
         (None, count) if named.is_empty() => format!("there are {count} columns, {{1}} to {{{count}}}"),
         (None, _) => format!("there are the columns {}", named.join(", ")),
     };
+    let stays = match name.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => "to repeat something in a regular expression, write (x){3} or [x]{3}; other text",
+        false => "text",
+    };
     Err(usage(format!(
-        "{unknown} is no placeholder here: {instead} (text that is to stay as it is can be kept in a script)"
+        "{unknown} is no placeholder here: {instead} ({stays} that is to stay as it is can be kept in a script)"
     )))
 }
 

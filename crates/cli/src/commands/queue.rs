@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_client::system::listing::{Listed, NodeUse, by_node, fold, unfold};
+use cluster_client::system::listing::{Listed, NodeUse, by_node, fold, ids, unfold};
 use cluster_client::system::{Snapshot, System};
 use cluster_core::dialect::{Row, Whose};
-use cluster_core::{JobState, Timestamp};
+use cluster_core::{JobState, Tag, Timestamp};
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Jobs in this state: running, queued, held, done, bad, or a single state (repeatable)
     #[arg(long, value_name = "STATE")]
     state: Vec<Group>,
-    /// Jobs with a name like this
+    /// Jobs with a name like this; the tag behind the name of a job of ours need not be named
     #[arg(long, value_name = "GLOB")]
     name: Option<String>,
     /// Each element of an array in its own line
@@ -43,13 +43,13 @@ pub(crate) struct Args {
     /// Only how many jobs there are
     #[arg(long, conflicts_with_all = ["ids", "nodes"])]
     count: bool,
-    /// Only the scheduler's ids, for xargs
+    /// Only the scheduler's ids, for xargs; of an array that is meant in part, those of its elements
     #[arg(long, conflicts_with = "nodes")]
     ids: bool,
     /// The nodes on which they run, with the cores that are used
     #[arg(long)]
     nodes: bool,
-    /// The system whose queue it is [default: the default system, else the scheduler that answers here]
+    /// The system whose queue it is [default: $CLUSTER_SYSTEM, the default system, else the scheduler that answers here]
     #[arg(long, value_name = "NAME", conflicts_with = "all_systems")]
     system: Option<String>,
     /// All systems, but for those whose names begin with _
@@ -85,6 +85,15 @@ impl std::str::FromStr for Group {
 }
 
 impl Group {
+    /// Whether it is about jobs that have ended.
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Done | Self::Bad => true,
+            Self::Queued => false,
+            Self::One(state) => state.is_end(),
+        }
+    }
+
     fn has(&self, row: &Row<'_>) -> bool {
         match self {
             Self::Done => row.state.is_end(),
@@ -112,8 +121,16 @@ impl Filter<'_> {
         (args.all || user.is_empty() || self.users.iter().any(|one| one == user))
             && (args.partition.is_empty() || args.partition.iter().any(|one| *one == row.partition))
             && (args.state.is_empty() || args.state.iter().any(|group| group.has(row)))
-            && self.name.as_ref().is_none_or(|glob| glob.is_match(&*row.name))
+            && self.name.as_ref().is_none_or(|glob| {
+                glob.is_match(&*row.name) || untagged(&row.name).is_some_and(|name| glob.is_match(name))
+            })
     }
+}
+
+/// The name that a job of ours was given: the scheduler's has the tag behind it.
+fn untagged(name: &str) -> Option<&str> {
+    let (name, tag) = name.rsplit_once('.')?;
+    tag.parse::<Tag>().is_ok().then_some(name)
 }
 
 /// A line in JSON; version 1.
@@ -145,12 +162,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let systems = if args.all_systems {
         choose::all(&context)?
     } else {
-        match args.system.as_deref() {
-            Some(name) if name != choose::ANY => {
-                vec![choose::by_name(&context.config, &context.surroundings(), name)?]
-            }
-            _ => vec![choose::any(&context)?],
-        }
+        vec![choose::queue_of(&context, args.system.as_deref())?]
     };
     let name = match &args.name {
         Some(glob) => {
@@ -212,23 +224,34 @@ fn print(
         print_count(context, name, &fold(&rows))?;
     } else if args.nodes {
         print_nodes(context, system, &rows)?;
+    } else if args.ids && !args.tasks {
+        for id in ids(&jobs.rows, |row| filter.takes(row), system.dialect()) {
+            print_id(context, name, &id)?;
+        }
     } else {
         let lines: Box<dyn Iterator<Item = Listed<'_>>> = if args.tasks {
             Box::new(unfold(&rows, system.dialect()))
         } else {
             Box::new(fold(&rows).into_iter())
         };
-        if context.common.json {
+        if args.ids {
+            for listed in lines {
+                print_id(context, name, &listed.id)?;
+            }
+        } else if context.common.json {
             for listed in lines {
                 json(&Line { v: 1, system: name, listed: &listed })?;
-            }
-        } else if args.ids {
-            for listed in lines {
-                line(&listed.id)?;
             }
         } else {
             print_table(&lines.collect::<Vec<_>>(), args.all || users_differ(filter))?;
         }
+    }
+    if args.state.iter().any(Group::is_over) && keeps_no_ended(system) && !context.common.quiet {
+        talk(&format!(
+            "cluster: the queue of {name} keeps no ended jobs ({} drops them); how yours ended say `cluster ls` and \
+             `cluster show`",
+            system.dialect().name()
+        ));
     }
     if let Some(first) = jobs.errors.first().filter(|_| !context.common.quiet) {
         talk(&format!("cluster: {} records of {name} were not understood, the first:", jobs.errors.len()));
@@ -236,6 +259,18 @@ fn print(
         talk(&format!("  `cluster debug parse` reads what `{}` prints", snapshot.command_line()));
     }
     Ok(())
+}
+
+/// Whether what its queue is asked with tells of jobs that wait or run alone.
+fn keeps_no_ended(system: &System) -> bool {
+    matches!(system.dialect().name(), "pbs" | "sge")
+}
+
+fn print_id(context: &Context, system: &str, id: &str) -> anyhow::Result<()> {
+    match context.common.json {
+        true => json(&serde_json::json!({ "v": 1, "system": system, "id": id })),
+        false => line(id),
+    }
 }
 
 fn users_differ(filter: &Filter<'_>) -> bool {

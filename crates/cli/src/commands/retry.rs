@@ -8,7 +8,7 @@ use cluster_core::{BatchId, IndexSet, JobState, Selector, Tag};
 use cluster_jobsdb::Selection;
 use cluster_localqueue::capacity::Amount;
 
-use crate::commands::hand_over::{Target, dry_run, handed, unsaid};
+use crate::commands::hand_over::{Target, dry_run, handed, unsaid, would_run_here};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output::{json, talk};
@@ -108,8 +108,8 @@ fn plan(
     let first = seen.warned.insert(row.system.clone());
     match &target {
         Target::Local if first => args.spec.check_local()?,
-        Target::System(system) if first => {
-            unsaid(&args.spec.unsaid(system.config().scheduler), args.spec.is_strict())?;
+        Target::System(_) if first => {
+            unsaid(&args.spec.unsaid(&target), args.spec.is_strict())?;
         }
         _ => {}
     }
@@ -156,10 +156,10 @@ fn show(context: &mut Context, one: &Planned) -> anyhow::Result<()> {
     let Planned { batch, jobs, target, again } = one;
     let Target::System(system) = target else {
         talk(&format!("cluster: the local queue would take jobs {jobs} of batch {batch} again"));
-        return Ok(());
+        return would_run_here(context, jobs.len());
     };
     let plan = context.client.plan_for(system, &again.spec, jobs)?;
-    dry_run(system, &Tag::from_bits(0), &again.spec, again.hold, &plan)
+    dry_run(context, system, &Tag::from_bits(0), &again.spec, again.hold, &plan)
 }
 
 fn told(args: &Args, sent: u64) -> String {

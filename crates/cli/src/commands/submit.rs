@@ -3,7 +3,7 @@
 use cluster_core::BatchId;
 use serde::Serialize;
 
-use crate::commands::hand_over::{Handed, hand_over};
+use crate::commands::hand_over::{Handed, hand_over, stage as stage_of};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output;
@@ -67,7 +67,10 @@ pub(crate) fn one(
     followed: bool,
 ) -> anyhow::Result<Option<Handed>> {
     let target = spec.target(context)?;
-    first_time(context);
+    let dry_run = spec.is_dry_run();
+    if !dry_run {
+        first_time(context);
+    }
     if stdin && what.reads_stdin() {
         return Err(usage(
             "--stdin: the script is read from standard input already (-), and nothing is left of it",
@@ -77,7 +80,7 @@ pub(crate) fn one(
         true => Some(Reading::start(!followed)?),
         false => None,
     };
-    let make = || context.client.stage();
+    let make = || stage_of(context, dry_run);
     let stage = reading.as_ref().map_or_else(make, |reading| reading.stage(make))?;
     let what = what.resolve(context, &stage, spec.is_strict())?;
     let mut job = spec.spec(context, &target, &stage, what.command, &what.first, false)?;

@@ -31,18 +31,18 @@ pub(crate) struct Args {
 enum Command {
     /// List the systems, and which of them answer
     Ls {
-        /// Ask them anew, however lately they were asked
-        #[arg(long)]
+        /// They are asked anew in any case
+        #[arg(long, hide = true)]
         refresh: bool,
     },
     /// Show a system: its commands, its version, its partitions with their limits
     Show {
-        /// The system [default: the default system, else the scheduler that answers here]
+        /// The system [default: $CLUSTER_SYSTEM, the default system, else the scheduler that answers here]
         name: Option<String>,
     },
     /// Try all that needs no job: commands, queue, accounting, root. Nothing is submitted
     Check {
-        /// The system [default: the default system, else the scheduler that answers here]
+        /// The system [default: $CLUSTER_SYSTEM, the default system, else the scheduler that answers here]
         name: Option<String>,
     },
 }
@@ -90,7 +90,7 @@ struct Step<'a> {
 
 pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     match &args.command {
-        Command::Ls { refresh } => ls(context, *refresh),
+        Command::Ls { refresh: _ } => ls(context),
         Command::Show { name } => match named(context, name.as_deref())? {
             Some(system) => show(context, &system),
             None => local(context),
@@ -105,7 +105,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
 /// `None`: this machine.
 fn named(context: &Context, name: Option<&str>) -> anyhow::Result<Option<System>> {
     match name {
-        None | Some(choose::ANY) => choose::any(context).map(Some),
+        None | Some(choose::ANY) => choose::queue_of(context, name).map(Some),
         Some(name) => match choose::named(context, name)? {
             Chosen::System(system) => Ok(Some(*system)),
             Chosen::Local => Ok(None),
@@ -114,9 +114,10 @@ fn named(context: &Context, name: Option<&str>) -> anyhow::Result<Option<System>
     }
 }
 
-fn ls(context: &Context, refresh: bool) -> anyhow::Result<Exit> {
+fn ls(context: &Context) -> anyhow::Result<Exit> {
     let candidates = choose::candidates(context);
-    let detected = detect(&candidates, refresh)?;
+    // Whoever asks wants to know how it is now.
+    let detected = detect(&candidates, true)?;
     let configured = &context.config.systems;
     let default = context.config.default_system.as_deref();
     let mut all: Vec<Listed<'_>> = Vec::new();
@@ -333,11 +334,17 @@ impl Steps<'_> {
 
 fn check(context: &Context, system: &System) -> anyhow::Result<Exit> {
     let mut steps = Steps { context, system: system.name(), good: true };
+    let query = system.dialect().query(Whose::All);
+    let asks = query.argv.first().cloned().unwrap_or_default();
+    let configured = &system.config().commands;
     for (place, (name, path)) in system.commands().into_iter().enumerate() {
         match path {
             Some(path) => steps.step("command", Ok(format!("{name} is {}", path.display())))?,
-            // Without the first nothing can be submitted; the others tell for themselves what lacks.
-            None if place == 0 => steps.step("command", Err(choose::not_there(system)))?,
+            // Without the first nothing can be submitted, and without the query nothing followed; a command that the
+            // configuration names is meant to be there. What lacks without the others, the other steps tell.
+            None if place == 0 || asks == *name || configured.contains_key(name) => {
+                steps.step("command", Err(choose::not_found(system, name)))?;
+            }
             None => steps.step("command", Ok(format!("{name} is not there")))?,
         }
     }

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use cluster_client::system::{Foreign, System, Wanted};
 use cluster_client::{Look, Until, Waited, Waiting};
-use cluster_core::{ForeignDependency, JobState, RemoteId, Selector, Walltime, shell};
-use cluster_jobsdb::Selection;
+use cluster_core::{Cause, ForeignDependency, JobId, JobState, RemoteId, Selector, Walltime, shell};
+use cluster_jobsdb::{JobQuery, Selection};
 
 use crate::choose;
 use crate::context::Context;
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Of the jobs in the scheduler's queue those in this partition (repeatable; mine where no user is named)
     #[arg(long, short = 'p', value_name = "PARTITION")]
     partition: Vec<String>,
-    /// The system whose queue it is [default: the default system, else the scheduler that answers here]
+    /// The system whose queue it is [default: $CLUSTER_SYSTEM, the default system, else the scheduler that answers here]
     #[arg(long, value_name = "NAME")]
     system: Option<String>,
     /// Batches or jobs, or remote:ID of a scheduler's job [default: last]
@@ -140,11 +140,15 @@ fn ours(
         _ => {}
     })?;
     let (ended, all) = context.client.progress(&selected)?;
+    let (failed, lost) = failed(context, &selected)?;
     if context.common.json {
-        json(
-            &serde_json::json!({ "v": 1, "ended": ended, "jobs": all, "timed_out": waited == Waited::TimedOut }),
-        )?;
+        json(&serde_json::json!({
+            "v": 1, "ended": ended, "jobs": all, "timed_out": waited == Waited::TimedOut,
+            "failed": failed.first, "failed_count": failed.count,
+            "lost": lost.first, "lost_count": lost.count,
+        }))?;
     }
+    tell_lost(&lost);
     match &waited {
         Waited::TimedOut => {
             if !context.common.quiet {
@@ -167,7 +171,7 @@ fn ours(
         }
         Waited::Done => {}
     }
-    Ok(if any_failed(context, &selected)? { Exit::JOB_FAILED } else { Exit::GOOD })
+    Ok(if failed.count > 0 { Exit::JOB_FAILED } else { Exit::GOOD })
 }
 
 /// A scheduler's jobs, whoever sent them: those that are there now.
@@ -183,12 +187,7 @@ struct Theirs {
 
 impl Theirs {
     fn new(context: &Context, args: &Args, mut wanted: Wanted) -> anyhow::Result<Self> {
-        let system = match args.system.as_deref() {
-            Some(name) if name != choose::ANY => {
-                choose::by_name(&context.config, &context.surroundings(), name)?
-            }
-            _ => choose::any(context)?,
-        };
+        let system = choose::queue_of(context, args.system.as_deref())?;
         if wanted.users.is_empty() && !wanted.all_users && !wanted.partitions.is_empty() {
             wanted.users.push(system.user().to_owned());
         }
@@ -278,18 +277,65 @@ impl Theirs {
     }
 }
 
-fn any_failed(context: &mut Context, selected: &[Selection]) -> anyhow::Result<bool> {
-    for selection in selected {
-        let failed = match &selection.jobs {
-            None => context.client.batch(selection.batch)?.count_of(JobState::Failed) > 0,
-            Some(jobs) => {
-                let failed = context.client.store()?.indices_in(selection.batch, &[JobState::Failed])?;
-                !failed.intersection(jobs).is_empty()
-            }
-        };
-        if failed {
-            return Ok(true);
+/// More ids than these are counted and not named.
+const IN_JSON: usize = 100;
+const IN_TALK: usize = 5;
+
+/// Jobs of ours that did not end well: how many, and the first of them.
+#[derive(Default)]
+struct Ended {
+    count: u64,
+    first: Vec<JobId>,
+}
+
+impl Ended {
+    fn add(&mut self, job: JobId) {
+        self.count += 1;
+        if self.first.len() < IN_JSON {
+            self.first.push(job);
         }
     }
-    Ok(false)
+}
+
+/// Those that failed, and of these the ones of which nobody saw how they ended.
+fn failed(context: &mut Context, selected: &[Selection]) -> anyhow::Result<(Ended, Ended)> {
+    let (mut failed, mut lost) = (Ended::default(), Ended::default());
+    for selection in selected {
+        if context.client.batch(selection.batch)?.count_of(JobState::Failed) == 0 {
+            continue;
+        }
+        let mut after = None;
+        loop {
+            let states = Some(vec![JobState::Failed]);
+            let query = JobQuery { jobs: selection.jobs.clone(), states, after, limit: 2000 };
+            let rows = context.client.store()?.jobs(selection.batch, &query)?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.id.index);
+            for row in &rows {
+                failed.add(row.id);
+                if row.cause == Some(Cause::Lost) {
+                    lost.add(row.id);
+                }
+            }
+        }
+    }
+    Ok((failed, lost))
+}
+
+/// What is to be known of jobs that are lost: nothing else is printed of them.
+fn tell_lost(lost: &Ended) {
+    let named: Vec<String> = lost.first.iter().take(IN_TALK).map(ToString::to_string).collect();
+    let Some(first) = named.first() else { return };
+    let jobs = named.join(", ");
+    talk(&match (lost.count, lost.count.saturating_sub(named.len() as u64)) {
+        (1, _) => format!(
+            "cluster: job {first} is lost: it is gone, and nobody saw how it ended; `cluster show {first}` tells what \
+             is known, `cluster retry {first}` runs it again"
+        ),
+        (count, more) => format!(
+            "cluster: {count} jobs are lost: they are gone, and nobody saw how they ended: {jobs}{}; `cluster show \
+             {first}` tells what is known, `cluster retry` runs them again",
+            if more > 0 { format!(" and {more} more") } else { String::new() }
+        ),
+    });
 }

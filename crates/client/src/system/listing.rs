@@ -226,6 +226,21 @@ pub fn unfold<'o>(rows: &'o [&'o Row<'_>], dialect: &'o dyn Dialect) -> impl Ite
     })
 }
 
+/// The ids of the jobs and arrays of which `takes` takes rows: of an array that it takes in part, those of the
+/// elements that it takes. Whoever cancels what this says ends nothing else.
+pub fn ids(rows: &[Row<'_>], takes: impl Fn(&Row<'_>) -> bool, dialect: &dyn Dialect) -> Vec<String> {
+    let all: Vec<&Row<'_>> = rows.iter().collect();
+    let elements = with_elements(&all);
+    let counts = |row: &Row<'_>| row.tasks != Tasks::Whole || !elements.contains(&*row.job);
+    let (taken, left): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
+        all.into_iter().filter(|row| counts(row)).partition(|row| takes(row));
+    let in_part: HashSet<&str> = left.iter().map(|row| &*row.job).collect();
+    let (parts, whole): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
+        taken.into_iter().partition(|row| in_part.contains(&*row.job));
+    let whole = fold(&whole).into_iter().map(|line| line.id.into_owned()).collect::<Vec<_>>();
+    whole.into_iter().chain(unfold(&parts, dialect).map(|line| line.id.into_owned())).collect()
+}
+
 /// The nodes on which these jobs run, by name; and the lists of hosts that were not understood.
 pub fn by_node(rows: &[&Row<'_>], dialect: &dyn Dialect) -> (Vec<NodeUse>, Vec<DialectError>) {
     let elements = with_elements(rows);
@@ -341,6 +356,16 @@ mod tests {
         let rows = [&monster];
         let lines: Vec<_> = unfold(&rows, &dialect).collect();
         assert_eq!((lines.len(), lines[0].jobs), (1, u64::from(u32::MAX)));
+    }
+
+    #[test]
+    fn an_array_that_is_taken_in_part_is_named_by_its_elements() {
+        let rows = array();
+        let of = |takes: &dyn Fn(&Row<'_>) -> bool| ids(&rows, takes, &ToyDialect);
+        assert_eq!(of(&|_| true), ["7", "8", "9"]);
+        let queued = |row: &Row<'_>| matches!(row.state, JobState::Queued | JobState::Held);
+        assert_eq!(of(&queued), ["8", "7#4", "7#5", "7#6", "7#7", "7#8", "7#9"]);
+        assert_eq!(of(&|_| false), Vec::<String>::new());
     }
 
     #[test]
