@@ -204,7 +204,7 @@ impl Chosen {
                 self.last.push_back(bytes.to_vec());
             }
             (Some(_), false) => {
-                self.last.back_mut().into_iter().for_each(|line| line.extend_from_slice(bytes))
+                self.last.back_mut().into_iter().for_each(|line| line.extend_from_slice(bytes));
             }
             (None, _) => {
                 if first {
