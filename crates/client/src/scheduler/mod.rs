@@ -7,6 +7,7 @@
 mod account;
 mod conclude;
 mod control;
+mod cut;
 mod depend;
 mod find;
 mod fold;
@@ -23,9 +24,10 @@ mod take;
 mod theirs;
 mod tick;
 
+pub use cut::Throttle;
 pub(crate) use depend::never;
 pub use follow::{Refresh, Refreshed};
-pub use plan::Throttle;
+pub use plan::Plan;
 pub use send::Sending;
-pub use submit::{Plan, Sent};
+pub use submit::Sent;
 pub use tick::{TICK, Ticker};

@@ -1,84 +1,207 @@
-//! How a batch is cut into submissions. Pure.
+//! How a batch would go to a system: what it waits for, how it is cut, what the script says. Sends nothing.
 
-use cluster_core::IndexSet;
+use std::path::Path;
+use std::time::Duration;
 
-/// `jobs` in arrays of at most `most` elements.
-pub(crate) fn cut(jobs: &IndexSet, most: u32) -> Vec<IndexSet> {
-    let most = most.max(1);
-    let mut parts = Vec::new();
-    let mut part: Vec<(u32, u32)> = Vec::new();
-    let mut room = most;
-    for &(start, end) in jobs.ranges() {
-        let mut start = start;
-        while start < end {
-            let len = (end - start).min(room);
-            part.push((start, start + len));
-            start += len;
-            room -= len;
-            if room == 0 {
-                parts.push(part.drain(..).collect());
-                room = most;
+use cluster_core::dialect::{DialectError, RemoteDependency, ScriptRequest, SubmitRequest};
+use cluster_core::{IndexSet, JobSpec, Resources, Tag};
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::scheduler::cut::{Throttle, cut};
+use crate::scheduler::depend::{Resolved, Waits, resolve};
+use crate::scheduler::theirs;
+use crate::system::{System, SystemError};
+
+/// What a scheduler makes of a batch before anything is sent: what `--dry-run` prints.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The jobs of each submission.
+    pub submissions: Vec<IndexSet>,
+    /// How `--max-running` is kept.
+    pub throttle: Throttle,
+    /// The directives at the head of the scripts.
+    pub directives: Vec<String>,
+    /// What cannot be said to this scheduler.
+    pub unsaid: Vec<String>,
+    pub(crate) resolved: Resolved,
+}
+
+impl Plan {
+    /// How many jobs of a submission may run at once.
+    pub fn share(&self, submission: usize) -> Option<u32> {
+        let jobs = self.submissions.get(submission)?;
+        self.throttle.of(submission).filter(|&most| u64::from(most) < jobs.len())
+    }
+
+    /// What a submission with these jobs waits for, in the scheduler's ids.
+    pub fn dependencies(&self, jobs: &IndexSet) -> Vec<RemoteDependency> {
+        let Resolved::Ready(waits) = &self.resolved else { return Vec::new() };
+        let elementwise = waits.elementwise.iter().filter(|(part, _)| part == jobs);
+        waits.remote.iter().cloned().chain(elementwise.map(|(_, remote)| remote.clone())).collect()
+    }
+
+    /// Why it would not be sent now.
+    pub fn waits_for_us(&self) -> Option<&str> {
+        match &self.resolved {
+            Resolved::Ready(_) | Resolved::Never(_) => None,
+            Resolved::Later(why) => Some(why),
+        }
+    }
+
+    /// Why it could never run.
+    pub fn never(&self) -> Option<&str> {
+        match &self.resolved {
+            Resolved::Never(why) => Some(why),
+            Resolved::Ready(_) | Resolved::Later(_) => None,
+        }
+    }
+}
+
+/// Where the site does not say how long an array may be.
+const ARRAY: u32 = 1_000;
+
+/// What is known of a site's limits is asked again after this time.
+const SURVEY: Duration = Duration::from_secs(3600);
+
+impl Client {
+    /// How a batch would go to a system. Starts nothing.
+    ///
+    /// # Errors
+    /// A dependency that makes no sense, or a store that cannot be read.
+    pub fn plan(&mut self, system: &System, spec: &JobSpec) -> Result<Plan, ClientError> {
+        self.plan_for(system, spec, &IndexSet::range(0, spec.count))
+    }
+
+    /// The same for some jobs of it, as they are sent again.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn plan_for(
+        &mut self,
+        system: &System,
+        spec: &JobSpec,
+        jobs: &IndexSet,
+    ) -> Result<Plan, ClientError> {
+        self.plan_looking(system, spec, jobs, true)
+    }
+
+    /// The plan; `look` at jobs that are not ours and that it waits for, which what was handed over already needs no
+    /// more.
+    pub(crate) fn plan_looking(
+        &mut self,
+        system: &System,
+        spec: &JobSpec,
+        jobs: &IndexSet,
+        look: bool,
+    ) -> Result<Plan, ClientError> {
+        let dialect = system.dialect();
+        within_limits(system, &spec.resources)?;
+        let capabilities = dialect.capabilities();
+        let element = |array: &cluster_core::RemoteId, position| dialect.element(array, position);
+        let resolved = if spec.dependencies.is_empty() && spec.foreign.is_empty() {
+            Resolved::Ready(Waits::default())
+        } else {
+            self.ensure_store()?;
+            let resolved = resolve(self.store()?, system.name(), capabilities, &element, spec)?;
+            match resolved {
+                Resolved::Ready(waits) if !look => Resolved::Ready(waits.with(spec.foreign.clone())),
+                Resolved::Ready(waits) => match theirs::look(system, &spec.foreign)? {
+                    Ok(foreign) => Resolved::Ready(waits.with(foreign)),
+                    Err(why) => Resolved::Never(why),
+                },
+                // Those that are not ours are looked at when the others are over.
+                other => other,
             }
-        }
-    }
-    if !part.is_empty() {
-        parts.push(part.into_iter().collect());
-    }
-    parts
-}
-
-/// How `--max-running` is kept over several arrays, of which each has a limit of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Throttle {
-    /// There is no limit.
-    Free,
-    /// Each array has its share, all at once.
-    Split(Vec<u32>),
-    /// Each array has the whole, and begins when the one before is over.
-    Chained(u32),
-}
-
-impl Throttle {
-    /// Over so many arrays.
-    pub(crate) fn over(arrays: usize, max_running: Option<u32>) -> Self {
-        let Some(most) = max_running else { return Self::Free };
-        match u32::try_from(arrays) {
-            Ok(arrays) if arrays > 0 && arrays <= most => {
-                let (share, more) = (most / arrays, most % arrays);
-                Self::Split((0..arrays).map(|i| share + u32::from(i < more)).collect())
+        };
+        let most = if jobs.len() <= 1 || !capabilities.arrays {
+            1
+        } else {
+            // A site that does not answer now may still take what most would.
+            let site = system.site(SURVEY).ok().and_then(|site| site.max_array);
+            system.config().max_array_size.or(site).unwrap_or(ARRAY)
+        };
+        let submissions = match &resolved {
+            Resolved::Ready(waits) if !waits.elementwise.is_empty() => {
+                let parts = waits.elementwise.iter().map(|(part, _)| part.intersection(jobs));
+                parts.filter(|part| !part.is_empty()).collect()
             }
-            _ => Self::Chained(most),
+            _ => cut(jobs, most),
+        };
+        let throttle = Throttle::over(submissions.len(), spec.max_running);
+        let request = ScriptRequest {
+            resources: &spec.resources,
+            priority: spec.priority,
+            extra: &system.config().extra,
+        };
+        let mut directives = dialect.directives(&request);
+        if spec.max_running.is_some() && !capabilities.array_throttle {
+            directives.unsaid.push(format!("{} cannot keep --max-running", system.name()));
         }
-    }
-
-    /// The limit of the array with this number.
-    pub(crate) fn of(&self, array: usize) -> Option<u32> {
-        match self {
-            Self::Free => None,
-            Self::Split(shares) => shares.get(array).copied(),
-            Self::Chained(most) => Some(*most),
+        let plan =
+            Plan { submissions, throttle, directives: directives.lines, unsaid: directives.unsaid, resolved };
+        // What cannot be said to the scheduler is refused before anything is recorded.
+        if let Some(first) = plan.submissions.first() {
+            let (log, tag) = (Path::new("job.sched"), Tag::from_bits(0));
+            let request = SubmitRequest {
+                script: Path::new("job.sh"),
+                name: &spec.name,
+                tag: &tag,
+                log,
+                array: (first.len() > 1).then(|| u32::try_from(first.len()).unwrap_or(u32::MAX)),
+                throttle: plan.share(0),
+                dependencies: &plan.dependencies(first),
+                hold: false,
+                resources: &spec.resources,
+                head: &plan.directives,
+            };
+            dialect
+                .submit(&request)
+                .map_err(|why| ClientError::Usage(format!("{} cannot take this: {why}", system.name())))?;
         }
+        Ok(plan)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_full_and_in_order() {
-        let jobs: IndexSet = "0-4,7,9-12".parse().unwrap();
-        let parts: Vec<String> = cut(&jobs, 4).iter().map(ToString::to_string).collect();
-        assert_eq!(parts, ["0-3", "4,7,9-10", "11-12"]);
-        assert_eq!(cut(&IndexSet::range(0, 2500), 2000).len(), 2);
-        assert!(cut(&IndexSet::new(), 4).is_empty());
-    }
-
-    #[test]
-    fn shares_add_up_or_arrays_follow_each_other() {
-        assert_eq!(Throttle::over(3, Some(8)), Throttle::Split(vec![3, 3, 2]));
-        assert_eq!(Throttle::over(3, Some(2)), Throttle::Chained(2));
-        assert_eq!(Throttle::over(1, Some(5)).of(0), Some(5));
-        assert_eq!(Throttle::over(4, None).of(2), None);
+/// Refuses what the limits of its partition, as the configuration has them, prove impossible.
+fn within_limits(system: &System, asked: &Resources) -> Result<(), ClientError> {
+    let name = asked.partition.as_deref();
+    let Some((name, limits)) = name.and_then(|name| Some((name, system.config().partitions.get(name)?)))
+    else {
+        return Ok(());
+    };
+    let nodes = asked.nodes.max(1);
+    let over = [
+        limits
+            .max_time
+            .zip(asked.time)
+            .filter(|(most, time)| time > most)
+            .map(|(most, time)| format!("--time {time} is more than the {most} of partition {name}")),
+        limits.cores.filter(|&most| asked.total_cores().div_ceil(nodes) > most).map(|most| {
+            format!(
+                "{} cores on a node are more than the {most} of partition {name}",
+                asked.total_cores().div_ceil(nodes)
+            )
+        }),
+        limits
+            .max_nodes
+            .filter(|&most| nodes > most)
+            .map(|most| format!("--nodes {nodes} is more than the {most} of partition {name}")),
+        limits
+            .max_mem
+            .zip(asked.mem)
+            .filter(|(most, mem)| mem.as_mb() > most.as_mb() * u64::from(nodes))
+            .map(|(most, mem)| format!("--mem {mem} is more than the {most} on a node of partition {name}")),
+    ];
+    match over.into_iter().flatten().next() {
+        None => Ok(()),
+        Some(what) => Err(ClientError::System(SystemError::Answer {
+            system: system.name().to_owned(),
+            command: system.dialect().commands()[0].to_owned(),
+            source: Box::new(DialectError::Cannot {
+                what,
+                why: "the configuration says so (`partitions` of the system)".to_owned(),
+            }),
+        })),
     }
 }
