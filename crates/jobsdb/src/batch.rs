@@ -196,6 +196,9 @@ impl BatchRow {
 /// Which batches to list; the default is all.
 #[derive(Debug, Clone, Default)]
 pub struct BatchFilter {
+    /// For a list for people, which says nothing of what the jobs do: the rows come without their specs, most of
+    /// their bytes.
+    pub without_spec: bool,
     /// Of this system.
     pub system: Option<String>,
     /// Of this scheduler.
@@ -234,6 +237,9 @@ statements! {
     // The newest first, so that the walk over the ids stops at the limit.
     BATCHES = together!(
         "SELECT ", batch_columns!(), " FROM batch", batch_conditions!(), " ORDER BY id DESC LIMIT ?10"
+    );
+    BATCHES_WITHOUT_SPEC = together!(
+        "SELECT ", batch_columns!("''"), " FROM batch", batch_conditions!(), " ORDER BY id DESC LIMIT ?10"
     );
     BATCHES_UNFINISHED = together!(
         "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished", batch_conditions!(),
@@ -286,6 +292,7 @@ impl Store {
         let sql = match filter {
             BatchFilter { parent: Some(_), .. } => BATCHES_OF_PARENT,
             BatchFilter { unfinished: true, .. } => BATCHES_UNFINISHED,
+            BatchFilter { without_spec: true, .. } => BATCHES_WITHOUT_SPEC,
             _ => BATCHES,
         };
         let query = sqlx::query(sql)

@@ -28,7 +28,9 @@ pub(crate) struct Speed {
     pub(crate) cpu_ms: f64,
 }
 
-/// One thread a core of the two, each with one child at a time; `dir` is made and removed.
+/// One thread a core of the two, each with one child at a time; `dir` is made, and stays
+/// to the end of the benchmark: ext4 looks at each inode that was freed in the last seconds before it takes another,
+/// so that removing the files of one side slows the next one that makes some.
 pub(crate) fn measure(jobs: usize, output: Output, dir: &Path) -> anyhow::Result<Speed> {
     let dirs: Vec<_> = (0..THREADS).map(|thread| dir.join(thread.to_string())).collect();
     for dir in &dirs {
@@ -48,7 +50,6 @@ pub(crate) fn measure(jobs: usize, output: Output, dir: &Path) -> anyhow::Result
         Ok(())
     })?;
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), proc::own_cpu()? - cpu);
-    fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     let jobs = (jobs / THREADS * THREADS) as f64;
     Ok(Speed { per_second: jobs / seconds, cpu_ms: cpu * 1000.0 / jobs })
 }
@@ -89,13 +90,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_is_measured_and_leaves_nothing() {
+    fn the_limit_is_measured() {
         let dir = tempfile::tempdir().unwrap();
         for output in [Output::Open, Output::Files] {
             let own = dir.path().join("limit");
             let speed = measure(20, output, &own).unwrap();
             assert!(speed.per_second > 1.0);
-            assert!(!own.exists());
         }
     }
 }

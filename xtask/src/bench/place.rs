@@ -138,7 +138,7 @@ impl Drop for Place {
         if let Err(error) = self.stop() {
             eprintln!("xtask: {error:#}");
         }
-        let _ = fs::remove_dir_all(&self.dir);
+        // Its files go with the benchmark's: see `limit::measure`.
     }
 }
 

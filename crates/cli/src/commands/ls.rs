@@ -100,6 +100,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     }
     let filter = BatchFilter {
         name: args.name.clone(),
+        without_spec: true,
         states: Some(args.state.clone()).filter(|states| !states.is_empty()),
         ..BatchFilter::default()
     };

@@ -30,6 +30,7 @@ const MODULES: &[(&str, &[(&str, &str)])] = &[
 /// Statements that may walk a whole table or index, and why.
 const MAY_SCAN: &[(&str, &str)] = &[
     ("BATCHES", "walks the ids from the newest and stops at the limit"),
+    ("BATCHES_WITHOUT_SPEC", "walks the ids from the newest and stops at the limit"),
     ("BATCHES_UNFINISHED", "an index of unfinished batches alone"),
     ("ALL_BATCHES", "a check looks at everything"),
     ("ALL_CHUNKS", "a check looks at everything"),
