@@ -241,10 +241,9 @@ impl SpecArgs {
         let known = |of: fn(&Resources) -> u32, name| before.map(of).or_else(|| defaults.number(name));
         let mut tasks = self.tasks.or(known(|before| before.tasks, "tasks")).unwrap_or(1).max(1);
         // Where no number of nodes can be asked for the job is not told that it has them.
-        let nodes = match cannot("nodes", target) {
-            Some(_) => 1,
-            None => self.nodes.or(known(|before| before.nodes, "nodes")).unwrap_or(1).max(1),
-        };
+        // Reading the catalogue costs more than all else that a submission does here.
+        let nodes = self.nodes.or(known(|before| before.nodes, "nodes")).unwrap_or(1).max(1);
+        let nodes = if nodes > 1 && cannot("nodes", target).is_some() { 1 } else { nodes };
         let known = before.map_or_else(|| defaults.cores(), |before| Some(CoreAmount::Number(before.cores)));
         let cores = self.cores.or(known).unwrap_or(CoreAmount::Number(1));
         let known = before.map_or_else(|| defaults.mem(), |before| before.mem.map(MemAmount::Size));
