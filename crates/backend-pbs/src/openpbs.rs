@@ -40,6 +40,7 @@ impl Dialect for OpenPbs {
             element_dependencies: false,
             hold: true,
             accounting: true,
+            shows_ended: false,
             checks_dependencies: false,
             first_task: 0,
         }

@@ -38,6 +38,7 @@ impl Dialect for Torque {
             element_dependencies: false,
             hold: true,
             accounting: false,
+            shows_ended: true,
             checks_dependencies: false,
             first_task: 0,
         }

@@ -60,6 +60,7 @@ impl Dialect for Sge {
             element_dependencies: false,
             hold: true,
             accounting: true,
+            shows_ended: false,
             checks_dependencies: false,
             first_task: 1,
         }

@@ -39,6 +39,7 @@ impl Dialect for Slurm {
             element_dependencies: true,
             hold: true,
             accounting: true,
+            shows_ended: true,
             // But for those on ids that it has forgotten, which it drops.
             checks_dependencies: true,
             first_task: 0,

@@ -18,6 +18,8 @@ pub(crate) struct Allocation {
     pub(crate) id: String,
     /// Cores of this node that are its own, where that is told.
     pub(crate) cores: Option<u32>,
+    /// Where that is told in a file, which is read only when somebody wants to know: its path, and this host.
+    hosts: Option<(PathBuf, String)>,
     /// Memory of this node, in MB.
     pub(crate) mem_mb: Option<u64>,
 }
@@ -37,20 +39,19 @@ impl Allocation {
             let on_node = cores("SLURM_CPUS_ON_NODE");
             let mem_mb = number("SLURM_MEM_PER_NODE")
                 .or_else(|| number("SLURM_MEM_PER_CPU")?.checked_mul(on_node?.into()));
-            return Some(Self { scheduler: "slurm", id: id.to_owned(), cores: on_node, mem_mb });
+            return Some(Self { scheduler: "slurm", id: id.to_owned(), cores: on_node, hosts: None, mem_mb });
         }
         // Set in jobs alone, batch or interactive; the id is also found in a shell that only talks to PBS.
         if let (Some(id), Some(_)) = (get("PBS_JOBID"), get("PBS_ENVIRONMENT")) {
             // OpenPBS says NCPUS, Torque PBS_NUM_PPN.
             let cores = cores("NCPUS").or_else(|| cores("PBS_NUM_PPN"));
-            return Some(Self { scheduler: "pbs", id: id.to_owned(), cores, mem_mb: None });
+            return Some(Self { scheduler: "pbs", id: id.to_owned(), cores, hosts: None, mem_mb: None });
         }
         if let (Some(id), Some(task)) = (get("JOB_ID"), get("SGE_TASK_ID")) {
-            let hosts = get("PE_HOSTFILE").and_then(|path| fs::read_to_string(path).ok());
-            let here = hosts.and_then(|text| slots_here(&text, host));
-            let all = cores("NSLOTS").filter(|_| number("NHOSTS").unwrap_or(1) == 1);
+            let hosts = get("PE_HOSTFILE").map(|path| (PathBuf::from(path), host.to_owned()));
+            let cores = cores("NSLOTS").filter(|_| number("NHOSTS").unwrap_or(1) == 1);
             let id = if task == "undefined" { id.to_owned() } else { format!("{id}.{task}") };
-            return Some(Self { scheduler: "sge", id, cores: here.or(all), mem_mb: None });
+            return Some(Self { scheduler: "sge", id, cores, hosts, mem_mb: None });
         }
         None
     }
@@ -64,8 +65,9 @@ impl Allocation {
 
     /// What of the machine is the allocation's.
     pub(crate) fn of_machine(&self, machine: Amount) -> Amount {
+        let told = || self.hosts.as_ref().and_then(|(path, host)| slots_here(&small_file(path)?, host));
         Amount {
-            cores: self.cores.map_or(machine.cores, |cores| cores.min(machine.cores)),
+            cores: self.cores.or_else(told).map_or(machine.cores, |cores| cores.min(machine.cores)),
             mem_mb: self.mem_mb.map_or(machine.mem_mb, |mem_mb| mem_mb.min(machine.mem_mb)),
         }
     }
@@ -73,6 +75,13 @@ impl Allocation {
 
 /// How the directories of allocations' runners begin.
 const PREFIX: &str = "in-";
+
+/// The text of a plain file: who set the variable may have meant anything, also what never ends.
+fn small_file(path: &Path) -> Option<String> {
+    const MOST: u64 = 1 << 20;
+    let is_small = fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= MOST);
+    is_small.then(|| fs::read_to_string(path).ok()).flatten()
+}
 
 /// The slots of `host` in a `PE_HOSTFILE`: lines of host, slots, queue, processors.
 fn slots_here(text: &str, host: &str) -> Option<u32> {
@@ -137,6 +146,8 @@ mod tests {
         let spread = of(&[("JOB_ID", "9"), ("SGE_TASK_ID", "1"), ("NSLOTS", "3"), ("NHOSTS", "2")]);
         let spread = spread.unwrap();
         assert_eq!((spread.cores, spread.id.as_str()), (None, "9.1"));
+        let odd = of(&[("JOB_ID", "9"), ("SGE_TASK_ID", "1"), ("NHOSTS", "2"), ("PE_HOSTFILE", "/dev/zero")]);
+        assert_eq!(odd.unwrap().of_machine(machine), machine);
         // Any program may call a variable JOB_ID.
         assert_eq!(of(&[("JOB_ID", "9"), ("NSLOTS", "3")]), None);
     }

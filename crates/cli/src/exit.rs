@@ -126,7 +126,7 @@ mod tests {
         let cause = missing().to_string();
         let file = ClientError::file("read", "/none", missing());
         assert_eq!(told(&file.into()), format!("cannot read /none: {cause}"));
-        let full = ClientError::file("write", "/root/x", io::Error::from_raw_os_error(28));
+        let full = ClientError::file("write", "/r/x", io::Error::from_raw_os_error(28));
         assert!(told(&full.into()).ends_with("make room there, or take another root by --root"));
         let plain = Err::<(), _>(missing()).context("cannot begin").context("no use").unwrap_err();
         assert_eq!(told(&plain), format!("no use: cannot begin: {cause}"));

@@ -67,6 +67,8 @@ statements! {
     INDICES = islands!("");
     INDICES_LIVE = islands!("AND state < 7");
     INDICES_FAILED = islands!("AND state = 8");
+    // 9 is `lost`.
+    INDICES_LOST = islands!("AND state = 8 AND cause = 9");
     RUNS = together!(
         "SELECT ", run_columns!(), " FROM run j WHERE j.batch = ?1 AND j.idx = ?2 ORDER BY j.run LIMIT -1"
     );
@@ -171,6 +173,23 @@ impl Store {
         self.snapshot("list jobs of", async |connection| {
             let batch = get(connection, batch).await?;
             indices_in(connection, &batch, mask(states)).await
+        })
+    }
+
+    /// The indices of the jobs of a batch that are lost.
+    ///
+    /// # Errors
+    /// As [`Self::jobs`].
+    pub fn lost_in(&mut self, batch: BatchId) -> Result<IndexSet, StoreError> {
+        self.snapshot("list lost jobs of", async |connection| {
+            let batch = get(connection, batch).await?;
+            let mask = mask(&[JobState::Failed]);
+            // A job has a row when it is lost: it had started, or was sent.
+            if count(&batch, mask) == 0 || batch.rows == 0 {
+                return Ok(IndexSet::new());
+            }
+            let query = sqlx::query(INDICES_LOST).bind(key(batch.id)).bind(mask);
+            Ok(ranges(&Packed::fetch(connection, query).await?)?)
         })
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::proc;
 
-/// See the [module](self). Its runner is stopped and its files are removed when it is dropped.
+/// See the [module](self). Its runner is stopped when it is dropped, its files go with the benchmark's.
 pub(crate) struct Place {
     dir: PathBuf,
     binary: PathBuf,
@@ -21,7 +21,7 @@ pub(crate) struct Place {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Place {
-    /// A new one, `dir` must not be there yet.
+    /// One in `dir`, which is made.
     pub(crate) fn new(binary: &Path, dir: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(dir.join("home")).with_context(|| format!("cannot make {}", dir.display()))?;
         Ok(Self { dir, binary: binary.to_owned() })
@@ -177,12 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_a_place() {
+    fn a_command_is_timed_in_a_place_whose_files_stay_to_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::new(Path::new("/bin/true"), dir.path().join("p")).unwrap();
         assert!(place.time(&["anything"]).unwrap() < 10.0);
         assert_eq!(place.runner(), None);
         drop(place);
-        assert!(!dir.path().join("p").exists());
+        assert!(dir.path().join("p").exists());
+        let place = Place::new(Path::new("/bin/false"), dir.path().join("p")).unwrap();
+        assert!(place.time(&["anything"]).is_err());
     }
 }

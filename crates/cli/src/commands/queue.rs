@@ -246,7 +246,10 @@ fn print(
             print_table(&lines.collect::<Vec<_>>(), args.all || users_differ(filter))?;
         }
     }
-    if args.state.iter().any(Group::is_over) && keeps_no_ended(system) && !context.common.quiet {
+    if args.state.iter().any(Group::is_over)
+        && !system.dialect().capabilities().shows_ended
+        && !context.common.quiet
+    {
         talk(&format!(
             "cluster: the queue of {name} keeps no ended jobs ({} drops them); how yours ended say `cluster ls` and \
              `cluster show`",
@@ -259,11 +262,6 @@ fn print(
         talk(&format!("  `cluster debug parse` reads what `{}` prints", snapshot.command_line()));
     }
     Ok(())
-}
-
-/// Whether what its queue is asked with tells of jobs that wait or run alone.
-fn keeps_no_ended(system: &System) -> bool {
-    matches!(system.dialect().name(), "pbs" | "sge")
 }
 
 fn print_id(context: &Context, system: &str, id: &str) -> anyhow::Result<()> {

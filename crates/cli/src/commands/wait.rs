@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use cluster_client::system::{Foreign, System, Wanted};
 use cluster_client::{Look, Until, Waited, Waiting};
-use cluster_core::{Cause, ForeignDependency, JobId, JobState, RemoteId, Selector, Walltime, shell};
-use cluster_jobsdb::{JobQuery, Selection};
+use cluster_core::{
+    BatchId, ForeignDependency, IndexSet, JobId, JobState, RemoteId, Selector, Walltime, shell,
+};
+use cluster_jobsdb::Selection;
 
 use crate::choose;
 use crate::context::Context;
@@ -289,11 +291,10 @@ struct Ended {
 }
 
 impl Ended {
-    fn add(&mut self, job: JobId) {
-        self.count += 1;
-        if self.first.len() < IN_JSON {
-            self.first.push(job);
-        }
+    fn add(&mut self, batch: BatchId, jobs: &IndexSet) {
+        self.count += jobs.len();
+        let room = IN_JSON - self.first.len();
+        self.first.extend(jobs.iter().take(room).map(|index| JobId { batch, index }));
     }
 }
 
@@ -301,23 +302,15 @@ impl Ended {
 fn failed(context: &mut Context, selected: &[Selection]) -> anyhow::Result<(Ended, Ended)> {
     let (mut failed, mut lost) = (Ended::default(), Ended::default());
     for selection in selected {
-        if context.client.batch(selection.batch)?.count_of(JobState::Failed) == 0 {
+        let batch = selection.batch;
+        if context.client.batch(batch)?.count_of(JobState::Failed) == 0 {
             continue;
         }
-        let mut after = None;
-        loop {
-            let states = Some(vec![JobState::Failed]);
-            let query = JobQuery { jobs: selection.jobs.clone(), states, after, limit: 2000 };
-            let rows = context.client.store()?.jobs(selection.batch, &query)?;
-            let Some(last) = rows.last() else { break };
-            after = Some(last.id.index);
-            for row in &rows {
-                failed.add(row.id);
-                if row.cause == Some(Cause::Lost) {
-                    lost.add(row.id);
-                }
-            }
-        }
+        let of =
+            |jobs: IndexSet| selection.jobs.as_ref().map_or(jobs.clone(), |only| jobs.intersection(only));
+        let store = context.client.store()?;
+        failed.add(batch, &of(store.indices_in(batch, &[JobState::Failed])?));
+        lost.add(batch, &of(store.lost_in(batch)?));
     }
     Ok((failed, lost))
 }

@@ -16,6 +16,8 @@ pub struct Claim {
     path: PathBuf,
     home: PathBuf,
     former: Vec<PathBuf>,
+    /// False on a file system without locks: another runner may serve the root, too.
+    is_sure: bool,
 }
 
 impl Claim {
@@ -39,6 +41,7 @@ impl Claim {
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(failed)?;
         let mut homes = homes(&text);
+        let is_sure = locked.is_ok();
         match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -54,14 +57,14 @@ impl Claim {
             Err(TryLockError::Error(error)) => tracing::warn!("{} cannot be locked: {error}", path.display()),
         }
         let former = homes.filter(|former| former != home).collect();
-        let mut claim = Self { file, path: path.clone(), home: home.to_owned(), former };
+        let mut claim = Self { file, path: path.clone(), home: home.to_owned(), former, is_sure };
         claim.write().map_err(failed)?;
         Ok(claim)
     }
 
-    /// The directories of earlier runners that were not looked at since.
+    /// The directories of earlier runners that were not looked at since, where their things are ours now.
     pub(super) fn former(&self) -> Vec<PathBuf> {
-        self.former.clone()
+        if self.is_sure { self.former.clone() } else { Vec::new() }
     }
 
     /// They were.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use cluster_core::dialect::{Jobs, Row, Whose};
-use cluster_core::{BatchId, Cause, IndexSet, JobId, JobState, Timestamp};
+use cluster_core::{BatchId, Cause, IndexSet, JobId, Timestamp};
 use cluster_jobsdb::{ChunkRow, JobQuery};
 
 use crate::client::Client;
@@ -227,9 +227,11 @@ impl Client {
 
     /// The jobs of a submission that are lost, and not for so long that nothing can come of them.
     fn lost_jobs(&mut self, chunk: &ChunkRow) -> Result<IndexSet, ClientError> {
-        let states = Some(vec![JobState::Failed]);
-        let query =
-            JobQuery { jobs: Some(chunk.jobs.clone()), states, limit: u32::MAX, ..JobQuery::default() };
+        let lost = self.store()?.lost_in(chunk.batch)?.intersection(&chunk.jobs);
+        if lost.is_empty() {
+            return Ok(lost);
+        }
+        let query = JobQuery { jobs: Some(lost), limit: u32::MAX, ..JobQuery::default() };
         let now = Timestamp::now();
         let jobs = self.store()?.jobs(chunk.batch, &query)?;
         let lost = jobs.iter().filter(|job| {

@@ -42,6 +42,8 @@ pub struct Capabilities {
     pub hold: bool,
     /// Accounting that can be asked for ended jobs.
     pub accounting: bool,
+    /// Whether the queue shows for a while what has ended.
+    pub shows_ended: bool,
     /// Whether it checks the exit status of a dependency itself, in every case.
     pub checks_dependencies: bool,
     /// The task number of the first element of an array: position 0.

@@ -1,11 +1,12 @@
 //! What a dead runner of another directory left of a root.
 //!
 //! One runner of a machine serves a root at a time, but not always one of the same directory: each allocation of a
-//! scheduler has a runner of its own, and `CLUSTER_QUEUE_DIR` may change. What was killed there lies there.
+//! scheduler has a runner of its own, and `CLUSTER_QUEUE_DIR` may change. What was killed there lies there. Whoever
+//! holds the claim on the root may take it, also where another runner lives in that directory by now: without the
+//! claim it does not touch what is of this root.
 
-use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::place::Place;
 use super::serve::identity_text;
@@ -25,43 +26,33 @@ pub(super) struct Former {
     pub(super) started: Vec<Entry>,
     /// Whether pids of that time still mean something.
     pub(super) same_boot: bool,
-    /// No runner starts there while we look.
-    _lock: File,
 }
 
 impl Former {
-    /// What lies in `home` of `root`. `None` where there is nothing, where the directory is not ours alone, and
-    /// where a runner lives there: it keeps what is its own.
-    pub(super) fn of(home: &Path, root: &Path) -> Option<Self> {
+    /// What lies in `home` of `root`. `None` where there is nothing, and where the directory is not ours alone.
+    pub(super) fn of(home: &Path, root: &Path) -> io::Result<Option<Self>> {
         let place = Place::new(Some(home.to_owned()));
-        place.check().ok()?;
-        let lock = lock(&place)?;
         let (number, dir) = place.root(root);
-        let (_, events) = if dir.is_dir() { Journal::open(&dir).ok()? } else { return None };
-        let (table, left) = SlotTable::open(&place.slots()).ok()?;
-        let (_, handed_on) = SlotTable::open(&dir.join(HANDED_ON)).ok()?;
+        if place.check().is_err() || !dir.is_dir() {
+            return Ok(None);
+        }
+        let (_, events) = Journal::open(&dir)?;
+        let (table, left) = SlotTable::open(&place.slots())?;
+        let (_, handed_on) = SlotTable::open(&dir.join(HANDED_ON))?;
         let mut started: Vec<_> = left.into_iter().filter(|entry| entry.root == number).collect();
         started.extend(handed_on);
         let identity = std::fs::read_to_string(place.identity()).unwrap_or_default();
         let same_boot = identity == identity_text(&Identity::here());
-        Some(Self { number, dir, table, events, started, same_boot, _lock: lock })
+        Ok(Some(Self { number, dir, table, events, started, same_boot }))
     }
 
     /// All of it is somewhere else: the next runner there finds nothing of the root.
-    pub(super) fn forget(self) -> std::io::Result<()> {
+    pub(super) fn forget(self) -> io::Result<()> {
         self.table.forget_root(self.number)?;
-        std::fs::remove_dir_all(self.dir)
-    }
-}
-
-/// The lock of a directory. That of a killed process is let go a moment after its claim on the root.
-fn lock(place: &Place) -> Option<File> {
-    let patience = Instant::now() + Duration::from_secs(2);
-    loop {
-        match place.lock().ok()? {
-            Some(lock) => return Some(lock),
-            None if Instant::now() >= patience => return None,
-            None => std::thread::sleep(Duration::from_millis(5)),
+        match std::fs::remove_dir_all(self.dir) {
+            // Its runner was about to, after an orderly end.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
         }
     }
 }

@@ -243,10 +243,10 @@ fn take_over(store: &mut dyn RootStore, path: &Path, number: u64, dir: &Path) ->
     let homes = store.former_homes();
     let mut same_boot = false;
     for home in &homes {
-        let Some(former) = Former::of(home, path) else { continue };
         let failed = |error: io::Error| {
             StoreFailure(format!("cannot take over what a runner left in {}: {error}", home.display()))
         };
+        let Some(former) = Former::of(home, path).map_err(failed)? else { continue };
         store.commit(&former.events)?;
         let (table, known) = SlotTable::open(&dir.join(HANDED_ON)).map_err(failed)?;
         let first = if known.is_empty() { 0 } else { table.slots().map_err(failed)? };

@@ -117,7 +117,12 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
     let identity_file = place.identity();
     let same_boot =
         std::fs::read_to_string(&identity_file).is_ok_and(|text| text == identity_text(&identity));
-    let (table, left) = SlotTable::open(&place.slots()).map_err(failed("the slot table"))?;
+    let (table, mut left) = SlotTable::open(&place.slots()).map_err(failed("the slot table"))?;
+    if std::fs::read_dir(place.roots()).is_ok_and(|mut roots| roots.next().is_none()) {
+        // Of roots that are done with nothing is to be settled, and the table need not grow from start to start.
+        table.clear().map_err(failed("the slot table"))?;
+        left.clear();
+    }
     // What is not settled yet is not written over.
     let first_slot = if left.is_empty() { 0 } else { table.slots().map_err(failed("the slot table"))? };
     std::fs::write(&identity_file, identity_text(&identity)).map_err(failed("the identity file"))?;
