@@ -1,6 +1,6 @@
 //! Batches larger than an array may be.
 
-use cluster_tests::{Site, state_of};
+use cluster_tests::{Site, state_of, wait_for};
 
 #[test]
 fn an_array_of_2500_over_a_limit_of_2000() {
@@ -62,4 +62,34 @@ fn retry_over_several_chunks() {
     assert_eq!(calls.count(), 1, "0, 8, 16 and 24 fit into one array: {:?}", calls.lines());
     site.cluster(["wait", &batch]).good();
     assert_eq!(std::fs::read_to_string(&ran).unwrap().lines().count(), 29);
+}
+
+#[test]
+fn an_array_that_is_over_and_forgotten_is_followed_by_the_next() {
+    let Some(site) = Site::mock_only_with("a scheduler that forgets at once", "max_array_size: 5") else {
+        return;
+    };
+    site.fault("faults.forget_ended", true);
+    let config = site.path("config/cluster/config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap() + "submit_retries: 0\n";
+    std::fs::write(&config, text).unwrap();
+    // The first of three arrays goes out, the others do not for the time being.
+    let (first, gate) = (site.path("first"), site.fifo("gate"));
+    let text = format!(
+        "[ ! -e '{0}' ] || {1}\ntouch '{0}'\nexec \"$REAL\" \"$@\"",
+        first.display(),
+        gate.wait_text()
+    );
+    site.wrap(site.kind().submit(), &text);
+    let words = ["map", "--detach", "--max-running", "2", "--range", "0-14", "--sh", "exit 0"];
+    let map = site.start(words);
+    wait_for("the first has gone out", || site.job("1.0")["remote_id"].is_string());
+    let outage = site.is_down();
+    site.unwrap_command(site.kind().submit());
+    gate.let_go(1);
+    map.end().code(3);
+    outage.mended();
+    site.cluster(["wait", "1.0-4"]).good();
+    site.cluster(["wait", "1"]).good();
+    assert_eq!(site.count("1", "succeeded"), 15);
 }

@@ -185,3 +185,29 @@ fn a_job_of_somebody_else_is_waited_for() {
     site.cluster(["wait", &ours]).good();
     assert_eq!([said.hear(), said.hear()], ["theirs", "ours"]);
 }
+
+#[test]
+fn elements_that_are_sent_again_by_themselves_do_not_run_before_those_that_they_wait_for() {
+    let site = Site::new();
+    if !site.kind().has_elementwise_dependencies() {
+        return;
+    }
+    let (gate, here, ran) = (site.fifo("gate"), site.fifo("here"), site.path("ran"));
+    let first = site.map(["--range", "0-4", "--no-append", "--sh", &gate.wait_text()]);
+    // Nothing goes out before a job of another system has ended.
+    let other = site.submit(["--system", "local", "--sh", &here.wait_text()]);
+    let (after, any) = (format!("aftercorr:{first}"), format!("afterany:{other}"));
+    let text = format!("echo {{}} >> '{}'", ran.display());
+    let child = site.map(["--depends", &after, "--depends", &any, "--range", "0-4", "--sh", &text]);
+    let some = format!("{child}.1-2");
+    site.cluster(["cancel", &some]).good();
+    site.cluster(["retry", &some]).good();
+    here.let_go(1);
+    site.cluster(["wait", &other]).good();
+    site.cluster(["wait", &some]).code(1);
+    assert_eq!(site.state(&format!("{child}.1")), NEVER);
+    assert!(!ran.exists(), "none may run before its parent");
+    gate.let_go(5);
+    site.cluster(["wait", &child]).code(1);
+    assert_eq!(site.count(&child, "succeeded"), 3);
+}

@@ -94,3 +94,32 @@ fn the_answer_is_rubbish() {
     site.cluster(["wait", "last"]).good();
     assert_eq!((calls.count(), lines(&site)), (0, 1));
 }
+
+#[test]
+fn a_cancel_while_nobody_knows_reaches_what_comes_through_late() {
+    let site =
+        Site::wished(&cluster_tests::Wish { config: "submit_retries: 0\n".to_owned(), ..Default::default() });
+    let (late, said, never) = (site.fifo("late"), site.fifo("said"), site.fifo("never"));
+    // The command is killed, and what it had handed over is worked off later.
+    let text = format!(
+        "if [ -n \"$LATE\" ]; then {}; exec \"$REAL\" \"$@\"; fi\nLATE=1 setsid -f \"$0\" \"$@\" > /dev/null 2>&1\nexit 137",
+        late.wait_text()
+    );
+    site.wrap(site.kind().submit(), &text);
+    site.cluster(["submit", "--sh", &format!("{}; {}", said.say_text("up"), never.wait_text())]).code(7);
+    site.unwrap_command(site.kind().submit());
+    let _ = site.cluster(["cancel", "last"]);
+    site.cluster(["ls", "--refresh"]).good();
+    assert_eq!(
+        site.state("last"),
+        "submitting",
+        "nobody has looked long enough to say that there is nothing"
+    );
+    late.let_go(1);
+    wait_for("it is found, and cancelled", || {
+        let _ = site.cluster(["ls", "--refresh"]);
+        site.state("last") == "failed cancelled"
+    });
+    assert!(site.job("last")["remote_id"].is_string(), "{}", site.job("last"));
+    site.cluster(["queue", "--ids"]).good().prints("");
+}

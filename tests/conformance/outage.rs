@@ -114,3 +114,21 @@ fn the_user_sees_why_nothing_happens() {
     gate.let_go(1);
     site.cluster(["wait", &batch]).good();
 }
+
+#[test]
+fn a_kept_script_is_sent_when_the_scheduler_is_back() {
+    let site = Site::alone_with("timeout: 60");
+    let config = site.path("config/cluster/config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap() + "submit_retries: 0\n";
+    std::fs::write(&config, text).unwrap();
+    let batch = site.submit(["--sh", "echo ${MARK-none}; exit 1"]);
+    site.cluster(["wait", &batch]).code(1);
+    let script = site.root().join(format!("jobs/{batch}/job.0.sh"));
+    let text = std::fs::read_to_string(&script).unwrap();
+    std::fs::write(&script, text.replacen("\numask ", "\nexport MARK=by-hand\numask ", 1)).unwrap();
+    let outage = site.is_down();
+    site.cluster(["retry", "--keep-script", &batch]).code(3);
+    outage.mended();
+    site.cluster(["wait", &batch]).code(1);
+    site.cluster(["logs", &batch]).good().prints("by-hand\n");
+}

@@ -132,3 +132,70 @@ fn a_foreground_process_that_cannot_be_asked_is_named() {
     run.signal(2);
     run.end().code(130);
 }
+
+#[test]
+fn what_a_batch_waits_for_is_kept_when_another_of_its_parents_is_removed() {
+    let world = World::new();
+    let gate = world.fifo("gate");
+    let first = world.submit(["--", "true"]);
+    world.cluster(["wait", &first]).good();
+    let second = world.submit(["--sh", &gate.wait_text()]);
+    world.wait_state(&second, "running");
+    let ran = world.path("ran");
+    let text = format!("echo ran > '{}'", ran.display());
+    let depends = ["--after", first.as_str(), "--after", second.as_str()];
+    let third = world.submit(depends.into_iter().chain(["--sh", &text]));
+    world.cluster(["rm", "--yes", &first]).code(2).says(["waits for", "--force"]);
+    world.cluster(["rm", "--yes", "--force", &first]).good();
+    world.kill_runner();
+    world.cluster(["run", "--quiet", "--", "true"]).good();
+    assert_eq!(world.state(&third), "queued");
+    assert!(!ran.exists(), "it ran before the job that it waits for");
+    gate.let_go(1);
+    world.cluster(["wait", &third]).good();
+}
+
+#[test]
+fn a_root_made_anew_owes_nothing_to_the_one_before() {
+    let world = World::new();
+    let (said, gate) = (world.fifo("said"), world.fifo("gate"));
+    let text = format!("{}; {}", said.say_text("up"), gate.wait_text());
+    let old = world.submit(["--sh", &text]);
+    said.hear();
+    world.wait_state(&old, "running");
+    world.kill_runner();
+    std::fs::remove_dir_all(world.root()).unwrap();
+    // The same number, and a job that was never started.
+    let new = world.submit(["--hold", "--sh", "echo new"]);
+    assert_eq!(new, old);
+    world.cluster(["run", "--quiet", "--", "true"]).good();
+    assert_eq!(world.state(&new), "held");
+    world.cluster(["release", &new]).good();
+    world.cluster(["wait", &new]).good();
+    world.cluster(["logs", &new]).good().prints("new\n");
+    gate.let_go(1);
+}
+
+#[test]
+fn a_root_made_anew_under_a_running_job_has_jobs_of_its_own() {
+    let world = World::new();
+    let (said, gate) = (world.fifo("said"), world.fifo("gate"));
+    let text = format!("{}; {}", said.say_text("$1"), gate.wait_text());
+    let old = world.submit(["--sh", &text.replace("$1", "old")]);
+    assert_eq!(said.hear(), "old");
+    world.wait_state(&old, "running");
+    std::fs::remove_dir_all(world.root()).unwrap();
+    let other = world.fifo("other");
+    let text = format!("{}; {}; exit 5", said.say_text("new"), other.wait_text());
+    let new = world.submit(["--sh", &text]);
+    assert_eq!(new, old);
+    assert_eq!(said.hear(), "new");
+    world.wait_state(&new, "running");
+    // The end of the old one is not the end of the new one.
+    gate.let_go(1);
+    wait_for("the old one has ended", || world.status()["jobs"]["running"] == 1);
+    assert_eq!(world.state(&new), "running");
+    other.let_go(1);
+    world.cluster(["wait", &new]).code(1);
+    assert_eq!(world.state(&new), "failed exit 5");
+}

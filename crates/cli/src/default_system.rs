@@ -91,6 +91,8 @@ fn add(file: &Path, name: &str) -> anyhow::Result<()> {
 
 /// Puts a whole file in the place of another.
 fn replace(file: &Path, text: &[u8], mode: u32) -> io::Result<()> {
+    // Where it is a link, say into a directory of settings under version control, it stays one.
+    let file = &fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let mut new = file.as_os_str().to_owned();
     new.push(format!(".new.{}", std::process::id()));
     let written = (|| {

@@ -10,6 +10,7 @@ mod default_system;
 mod exit;
 mod lines;
 mod long_json;
+mod new_file;
 mod output;
 mod reference;
 mod runner_process;

@@ -31,6 +31,7 @@ mod error;
 mod export;
 mod fault;
 mod filesystem;
+mod identity;
 mod intake;
 mod job;
 mod marks;

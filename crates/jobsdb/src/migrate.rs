@@ -11,7 +11,8 @@ use crate::fault::Fault;
 
 /// Each file takes the store from the version that is its place here to the next, which it says by its last
 /// line (`PRAGMA user_version`). A released file is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_store.sql")];
 
 /// The version of the store that this program reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;

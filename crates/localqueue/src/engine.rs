@@ -119,7 +119,10 @@ impl Engine {
     /// Takes a root in.
     pub fn add_root(&self, root: Arc<dyn Root>) -> RootId {
         let mut state = self.lock();
-        let free = state.roots.iter().position(Option::is_none).unwrap_or(state.roots.len());
+        // Not the place of a root that was removed while a job of it runs: the two would be taken for each other.
+        let runs = |place: usize| state.running.keys().any(|(key, _)| usize::from(key.0) == place);
+        let free = state.roots.iter().enumerate().position(|(place, root)| root.is_none() && !runs(place));
+        let free = free.unwrap_or(state.roots.len());
         if free == state.roots.len() {
             state.roots.push(None);
         }

@@ -21,6 +21,8 @@ pub enum StartedBy {
     Script,
     /// Bare: only we see its end.
     Bare,
+    /// One way or the other, before the machine was started anew.
+    EarlierBoot,
 }
 
 /// One job that was started in a slot.
@@ -93,7 +95,11 @@ impl Entry {
             run: short(2)?,
             cores: short(3)?,
             pid: short(4)?,
-            by: if short(5)? == StartedBy::Bare as u32 { StartedBy::Bare } else { StartedBy::Script },
+            by: match short(5)? {
+                by if by == StartedBy::Bare as u32 => StartedBy::Bare,
+                by if by == StartedBy::EarlierBoot as u32 => StartedBy::EarlierBoot,
+                _ => StartedBy::Script,
+            },
         })
     }
 }

@@ -8,10 +8,10 @@ use cluster_core::ByteString;
 use cluster_jobsdb::{CheckReport, OpenOptions, Store, StoreError, unlock};
 use serde_json::json;
 
-use crate::commands::get::NewFile;
 use crate::commands::init::path_line;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::new_file::NewFile;
 use crate::output::{self, line, talk};
 
 /// The options of `db`.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cluster_client::ClientError;
 use cluster_client::arrival::wait_for_outputs;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::long_json;
+use crate::new_file::NewFile;
 use crate::output::{Cleaned, talk};
 
 /// The options of `get`.
@@ -178,47 +179,6 @@ impl Target {
                 file.finish()
             }
             Self::Json | Self::Dir(_) => Ok(()),
-        }
-    }
-}
-
-/// A file of the user's that appears whole or not at all: written beside it and renamed.
-pub(crate) struct NewFile {
-    path: PathBuf,
-    beside: PathBuf,
-    done: bool,
-}
-
-impl NewFile {
-    /// Refuses to overwrite without `force`.
-    pub(crate) fn create(path: &Path, force: bool) -> anyhow::Result<Self> {
-        if path.is_dir() {
-            return Err(usage(format!("{} is a directory: name a file in it", path.display())));
-        }
-        if !force && path.symlink_metadata().is_ok() {
-            return Err(usage(format!("{} is there already: overwrite it with --force", path.display())));
-        }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}.new", std::process::id()));
-        Ok(Self { path: path.to_owned(), beside: beside.into(), done: false })
-    }
-
-    pub(crate) fn file(&self) -> anyhow::Result<File> {
-        // The one beside it is not the user's to know of.
-        Ok(File::create(&self.beside).map_err(|e| ClientError::file("write", &self.path, e))?)
-    }
-
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
-        fs::rename(&self.beside, &self.path).map_err(|e| ClientError::file("write", &self.path, e))?;
-        self.done = true;
-        Ok(())
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if !self.done {
-            let _ = fs::remove_file(&self.beside);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::commands::stream::{OnInterrupt, Sink, stream};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::lines::{Choice, Lines, last_matches};
+use crate::new_file::NewFile;
 use crate::output::{Cleaned, talk};
 use crate::signals::Signals;
 
@@ -69,7 +70,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     }
     let which = if args.stderr { Stream::Err } else { Stream::Out };
     let export = match &args.export {
-        Some(path) => Some(crate::commands::get::NewFile::create(&context.cwd.join(path), args.force)?),
+        Some(path) => Some(NewFile::create(&context.cwd.join(path), args.force)?),
         None => None,
     };
     let mut sink: Box<dyn Write> = match &export {

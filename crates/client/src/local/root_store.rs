@@ -118,6 +118,10 @@ impl RootStore for LocalStore {
         self.claim.as_mut().map_or(Ok(()), Claim::forget_former)
     }
 
+    fn id(&mut self) -> Result<String, StoreFailure> {
+        self.store.id().map_err(failed)
+    }
+
     fn close(self: Box<Self>) {
         if let Err(error) = self.store.close() {
             tracing::warn!("{error}");

@@ -34,6 +34,23 @@ impl Plan {
         self.throttle.of(submission).filter(|&most| u64::from(most) < jobs.len())
     }
 
+    /// Whether a submission with these jobs can wait element by element for what it is to wait for so.
+    ///
+    /// # Errors
+    /// Why not, and the ways out.
+    pub(crate) fn check_cut(&self, jobs: &IndexSet) -> Result<(), &'static str> {
+        let Resolved::Ready(waits) = &self.resolved else { return Ok(()) };
+        let is_cut_otherwise =
+            waits.elementwise.iter().any(|(part, _)| part != jobs && !part.intersection(jobs).is_empty());
+        if is_cut_otherwise {
+            return Err(
+                "some of the jobs wait element by element for an array that was cut otherwise: send all of \
+                        them again, or wait for the whole batch",
+            );
+        }
+        Ok(())
+    }
+
     /// What a submission with these jobs waits for, in the scheduler's ids.
     pub fn dependencies(&self, jobs: &IndexSet) -> Vec<RemoteDependency> {
         let Resolved::Ready(waits) = &self.resolved else { return Vec::new() };

@@ -13,6 +13,7 @@ use crate::error::ClientError;
 use crate::layout::Layout;
 use crate::scheduler::find::{find, submitted};
 use crate::system::{System, SystemError};
+use crate::watch::LIVE;
 
 /// What a submission says to the scheduler besides its jobs, as the store keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub(crate) struct HandedOver {
     /// Nothing goes out before what it waits for is over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) later: bool,
+    /// Its script is an earlier one, perhaps changed by hand, and is not rendered anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) kept: bool,
 }
 
 impl HandedOver {
@@ -88,7 +92,7 @@ pub(crate) fn send(
     let (batch, k) = (chunk.batch, chunk.k);
     let mut handed = HandedOver::of(chunk);
     if handed.follows {
-        match followed(&store.chunks(batch)?, k) {
+        match followed(store, chunk)? {
             Followed::Nothing => {}
             Followed::NotSent => {
                 return Ok(Sending::Later(format!("follows the submission before it of batch {batch}")));
@@ -119,29 +123,22 @@ pub(crate) fn send(
         }
     };
     let mut search = chunk.tried.is_some();
-    let mut doubt = chunk.doubt;
-    if chunk.tried.is_some_and(|tried| doubt.is_none_or(|doubt| doubt < tried)) {
-        // A process that is gone made this try. Its command may have lived until now: it held the lock.
-        let now = Timestamp::now();
-        store.mark_doubt(batch, k, now)?;
-        doubt = Some(now);
-    }
+    let mut doubt = doubt_of(store, chunk)?;
     let mut wait = FIRST_WAIT;
     let mut left = retries;
     loop {
-        if all_cancelled(store, chunk)? {
+        // What may have got through is looked for first: there may be something to cancel.
+        if doubt.is_none() && all_cancelled(store, chunk)? {
             return cancelled(store, chunk);
         }
         let mut trouble = None;
         if search {
-            match find(system, layout, chunk) {
-                Ok(Some(id)) => return accepted(store, chunk, id, handed.hold),
-                Ok(None) => {
-                    if let Some(why) = doubt.and_then(|doubt| still_in_doubt(system, chunk, doubt)) {
-                        return Ok(Sending::Uncertain(why));
-                    }
-                }
-                Err(error) => trouble = Some(error),
+            match look_for(store, layout, system, chunk, doubt) {
+                Ok(Some(sending)) => return Ok(sending),
+                Ok(None) if all_cancelled(store, chunk)? => return cancelled(store, chunk),
+                Ok(None) => {}
+                Err(ClientError::System(error)) => trouble = Some(error),
+                Err(error) => return Err(error),
             }
         }
         let trouble = match trouble {
@@ -185,6 +182,42 @@ pub(crate) fn send(
         std::thread::sleep(wait);
         wait *= 2;
     }
+}
+
+/// Since when a submission may have got through without an answer.
+fn doubt_of(store: &mut Store, chunk: &ChunkRow) -> Result<Option<Timestamp>, ClientError> {
+    if chunk.tried.is_some_and(|tried| chunk.doubt.is_none_or(|doubt| doubt < tried)) {
+        // A process that is gone made this try. Its command may have lived until now: it held the lock.
+        let now = Timestamp::now();
+        store.mark_doubt(chunk.batch, chunk.k, now)?;
+        return Ok(Some(now));
+    }
+    Ok(chunk.doubt)
+}
+
+/// Looks for a submission that may have got through. `None`: it has not.
+fn look_for(
+    store: &mut Store,
+    layout: &Layout,
+    system: &System,
+    chunk: &ChunkRow,
+    doubt: Option<Timestamp>,
+) -> Result<Option<Sending>, ClientError> {
+    match find(system, layout, chunk)? {
+        Some(id) => accepted(store, chunk, id, HandedOver::of(chunk).hold).map(Some),
+        None => Ok(doubt.and_then(|doubt| still_in_doubt(system, chunk, doubt)).map(Sending::Uncertain)),
+    }
+}
+
+/// What became of a submission that was tried and that could not be made again. `None`: nothing got through.
+pub(crate) fn what_came_of(
+    store: &mut Store,
+    layout: &Layout,
+    system: &System,
+    chunk: &ChunkRow,
+) -> Result<Option<Sending>, ClientError> {
+    let doubt = doubt_of(store, chunk)?;
+    look_for(store, layout, system, chunk, doubt)
 }
 
 /// The lines at the head of a script that begin with `#`.
@@ -253,25 +286,36 @@ enum Followed {
     Array(RemoteDependency),
 }
 
-/// The nearest submission before `k` that runs, or is to run: those that were refused are passed over.
-fn followed(chunks: &[ChunkRow], k: u32) -> Followed {
-    for one in chunks.iter().rev().filter(|one| one.k < k) {
+/// The nearest submission before this one that runs, or is to run: those that were refused are passed over. One
+/// that is over keeps nothing back, and the scheduler may have forgotten it.
+fn followed(store: &mut Store, chunk: &ChunkRow) -> Result<Followed, ClientError> {
+    let chunks = store.chunks(chunk.batch)?;
+    let mut live = store.indices_in(chunk.batch, &LIVE)?;
+    for one in chunks.iter().rev() {
+        if one.k >= chunk.k {
+            // Jobs that were sent again since are live in another array.
+            live = live.difference(&one.jobs);
+            continue;
+        }
+        let runs = !one.jobs.intersection(&live).is_empty();
+        live = live.difference(&one.jobs);
         match &one.remote {
+            Some(_) if !runs => return Ok(Followed::Nothing),
             Some(id) => {
-                return Followed::Array(RemoteDependency {
+                return Ok(Followed::Array(RemoteDependency {
                     kind: cluster_core::DependencyKind::AfterAny,
                     id: id.clone(),
                     array: one.array,
                     elementwise: false,
                     gated: false,
-                });
+                }));
             }
-            None if !one.over => return Followed::NotSent,
-            None if !HandedOver::of(one).follows => return Followed::Nothing,
+            None if !one.over => return Ok(Followed::NotSent),
+            None if !HandedOver::of(one).follows => return Ok(Followed::Nothing),
             None => {}
         }
     }
-    Followed::Nothing
+    Ok(Followed::Nothing)
 }
 
 /// Whether nobody was there to take the call: then it has not got through for certain. A time-out of a call

@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::scheduler::depend::Resolved;
 use crate::scheduler::follow::Refreshed;
 use crate::scheduler::lock::SendLock;
-use crate::scheduler::send::{DOUBT, HandedOver, Sending, all_cancelled, cancelled, send};
+use crate::scheduler::send::{DOUBT, HandedOver, Sending, all_cancelled, cancelled, send, what_came_of};
 use crate::system::System;
 
 impl Client {
@@ -41,7 +41,7 @@ impl Client {
         let plan = match self.plan_looking(system, &spec, &jobs, chunk.tried.is_none()) {
             Ok(plan) => plan,
             // What it waits for is not there any more, or not as it was: nobody can tell when it may run.
-            Err(ClientError::Usage(why)) => return self.never(&chunk, &why, report),
+            Err(ClientError::Usage(why)) => return self.settle_without_plan(system, &chunk, &why, report),
             Err(error) => return Err(error),
         };
         let handed = HandedOver::of(&chunk);
@@ -52,6 +52,9 @@ impl Client {
                 Resolved::Never(why) => return self.never(&chunk, why, report),
                 // What is left to wait for is on this system by now: the scheduler and the gate see to it.
                 Resolved::Ready(_) => {
+                    if let Err(why) = plan.check_cut(&chunk.jobs) {
+                        return self.never(&chunk, why, report);
+                    }
                     let after = plan.dependencies(&chunk.jobs);
                     chunk.depends = HandedOver { after, later: false, ..handed }.to_text();
                 }
@@ -60,13 +63,55 @@ impl Client {
         self.make_files(system, batch, &spec, &plan)?;
         if chunk.tried.is_none() {
             // Never sent, so it may be written anew: with the gate for what is left.
-            self.write_submission(system, &chunk, &spec, &plan, None)
-                .map_err(|e| ClientError::file("write to", self.layout().batch(batch), e))?;
+            let written = match HandedOver::of(&chunk).kept {
+                true => self.kept_script(&chunk).map(Some),
+                false => Ok(None),
+            }
+            .and_then(|kept| self.write_submission(system, &chunk, &spec, &plan, kept.as_deref()));
+            written.map_err(|e| ClientError::file("write to", self.layout().batch(batch), e))?;
         }
         let now = Timestamp::now();
         self.store()?.set_unstarted(batch, Some(&chunk.jobs), &Unstarted::Submitting, now)?;
         let layout = self.layout().clone();
         let sending = send(self.store()?, &layout, system, &chunk, &spec, 0, &mut |_| ())?;
+        self.settled(system, &chunk, sending, report)
+    }
+
+    /// One that cannot be planned any more. It may have got through before.
+    fn settle_without_plan(
+        &mut self,
+        system: &System,
+        chunk: &ChunkRow,
+        why: &str,
+        report: &mut Refreshed,
+    ) -> Result<(), ClientError> {
+        let layout = self.layout().clone();
+        let came = match chunk.tried {
+            Some(_) => what_came_of(self.store()?, &layout, system, chunk)?,
+            None => None,
+        };
+        match came {
+            Some(sending) => self.settled(system, chunk, sending, report),
+            None => self.never(chunk, why, report),
+        }
+    }
+
+    /// The script of a submission that keeps an earlier one: its own, or where that was not written yet, the last
+    /// before it.
+    fn kept_script(&self, chunk: &ChunkRow) -> std::io::Result<Vec<u8>> {
+        let scripts = (0..=chunk.k).rev().map(|k| self.layout().script(chunk.batch, k));
+        let script = scripts.into_iter().find(|path| path.exists());
+        std::fs::read(script.unwrap_or_else(|| self.layout().script(chunk.batch, chunk.k)))
+    }
+
+    fn settled(
+        &mut self,
+        system: &System,
+        chunk: &ChunkRow,
+        sending: Sending,
+        report: &mut Refreshed,
+    ) -> Result<(), ClientError> {
+        let batch = chunk.batch;
         report.changed |=
             !matches!(sending, Sending::Later(_) | Sending::OutOfReach(_) | Sending::Uncertain(_));
         match sending {
@@ -74,7 +119,7 @@ impl Client {
                 report
                     .told
                     .push((Some(chunk.batch), format!("batch {batch} is job {id} of {}", system.name())));
-                self.cancel_late(system, &chunk)?;
+                self.cancel_late(system, chunk)?;
             }
             Sending::Refused(error) => {
                 report.told.push((Some(chunk.batch), format!("batch {batch}: {error}")));

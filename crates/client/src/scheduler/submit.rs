@@ -51,7 +51,7 @@ impl Client {
     ) -> Result<Sent, ClientError> {
         let now = Timestamp::now();
         self.ensure_store()?;
-        let submissions = submissions(plan, options.hold, stage.tag())?;
+        let submissions = submissions(plan, options.hold, false, stage.tag())?;
         let later = matches!(plan.resolved, Resolved::Later(_));
         let state = if later { JobState::Created } else { JobState::Submitting };
         let batch = NewBatch {
@@ -104,7 +104,7 @@ impl Client {
         let _lock = SendLock::wait(&dir, LOCK_PATIENCE).map_err(|e| ClientError::file("lock", &dir, e))?;
         let last = self.store()?.submissions(batch)?.iter().map(|one| one.k).max().unwrap_or(0);
         let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
-        let submissions = submissions(&plan, *hold, &tag)?;
+        let submissions = submissions(&plan, *hold, *keep_script, &tag)?;
         // Before anything is recorded: without it nothing is sent.
         let kept = match keep_script {
             true => {
@@ -277,23 +277,16 @@ fn ranges(chunk: &ChunkRow) -> Vec<JobRange> {
 }
 
 /// The submissions of a plan as they are recorded. The first has `tag`, by which the batch is known.
-fn submissions(plan: &Plan, hold: bool, tag: &Tag) -> Result<Vec<NewSubmission>, ClientError> {
+fn submissions(plan: &Plan, hold: bool, kept: bool, tag: &Tag) -> Result<Vec<NewSubmission>, ClientError> {
     let mut all = Vec::with_capacity(plan.submissions.len());
     for (i, jobs) in plan.submissions.iter().enumerate() {
-        if let Resolved::Ready(waits) = &plan.resolved
-            && waits.elementwise.iter().any(|(part, _)| part != jobs && !part.intersection(jobs).is_empty())
-        {
-            return Err(ClientError::Usage(
-                "some of the jobs wait element by element for an array that was cut otherwise: send all of them \
-                 again, or wait for the whole batch"
-                    .to_owned(),
-            ));
-        }
+        plan.check_cut(jobs).map_err(|why| ClientError::Usage(why.to_owned()))?;
         let handed = HandedOver {
             hold,
             after: plan.dependencies(jobs),
             later: matches!(plan.resolved, Resolved::Later(_)),
             follows: matches!(plan.throttle, Throttle::Chained(_)) && i > 0,
+            kept,
         };
         let tag = match i {
             0 => tag.clone(),

@@ -32,12 +32,7 @@ pub(crate) enum Found {
     /// It runs.
     Running(Box<Watcher>),
     /// Nothing of it ever ran: it goes back into the queue.
-    NeverBegan {
-        /// Its batch.
-        batch: BatchId,
-        /// Its place there.
-        index: u32,
-    },
+    NeverBegan(StartedJob),
 }
 
 /// Looks at every job that a slot had started or that the store calls running.
@@ -83,11 +78,12 @@ fn look(files: &dyn RootFiles, job: StartedJob, entry: Option<Entry>, same_boot:
             return Found::Ended(Box::new(lost(&job, Cause::Lost, reason)));
         }
     };
-    let by_script = entry.is_none_or(|entry| entry.by == StartedBy::Script);
+    let by_script = entry.is_none_or(|entry| entry.by != StartedBy::Bare);
     if by_script && let Some(ended) = recorded_end(&job, &settings, false, false) {
         return Found::Ended(Box::new(ended));
     }
-    if !same_boot {
+    let is_of_this_boot = entry.map_or(same_boot, |entry| entry.by != StartedBy::EarlierBoot);
+    if !is_of_this_boot {
         let reason = "the machine restarted while it ran".to_owned();
         return Found::Ended(Box::new(lost(&job, Cause::NodeFailure, reason)));
     }
@@ -110,7 +106,11 @@ fn look(files: &dyn RootFiles, job: StartedJob, entry: Option<Entry>, same_boot:
     }
     let unborn = entry.is_some_and(|entry| entry.pid == 0 && entry.by == StartedBy::Script);
     if unborn && status_text(&job, &settings).is_none_or(|text| text.is_empty()) {
-        return Found::NeverBegan { batch: job.batch, index: job.index };
+        if job.cancel_requested {
+            let reason = "it was cancelled before it began".to_owned();
+            return Found::Ended(Box::new(lost(&job, Cause::Cancelled, reason)));
+        }
+        return Found::NeverBegan(job);
     }
     let reason = "the runner was killed while it ran, and it left no record".to_owned();
     Found::Ended(Box::new(lost(&job, Cause::Lost, reason)))

@@ -8,12 +8,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::origin::Origin;
 use super::place::Place;
-use super::serve::identity_text;
 use crate::event::Event;
 use crate::journal::Journal;
-use crate::machine::Identity;
-use crate::slot_table::{Entry, SlotTable};
+use crate::slot_table::{Entry, SlotTable, StartedBy};
 
 /// See the [module](self).
 pub(super) struct Former {
@@ -24,26 +23,31 @@ pub(super) struct Former {
     pub(super) events: Vec<Event>,
     /// What its slots had started in the root.
     pub(super) started: Vec<Entry>,
-    /// Whether pids of that time still mean something.
-    pub(super) same_boot: bool,
 }
 
 impl Former {
-    /// What lies in `home` of `root`. `None` where there is nothing, and where the directory is not ours alone.
-    pub(super) fn of(home: &Path, root: &Path) -> io::Result<Option<Self>> {
+    /// What lies in `home` of `root`, which is `here` now. `None` where there is nothing, and where the directory is
+    /// not ours alone.
+    pub(super) fn of(home: &Path, root: &Path, here: &Origin) -> io::Result<Option<Self>> {
         let place = Place::new(Some(home.to_owned()));
         let (number, dir) = place.root(root);
         if place.check().is_err() || !dir.is_dir() {
             return Ok(None);
         }
-        let (_, events) = Journal::open(&dir)?;
+        let (_, mut events) = Journal::open(&dir)?;
         let (table, left) = SlotTable::open(&place.slots())?;
         let (_, handed_on) = SlotTable::open(&dir.join(HANDED_ON))?;
         let mut started: Vec<_> = left.into_iter().filter(|entry| entry.root == number).collect();
         started.extend(handed_on);
-        let identity = std::fs::read_to_string(place.identity()).unwrap_or_default();
-        let same_boot = identity == identity_text(&Identity::here());
-        Ok(Some(Self { number, dir, table, events, started, same_boot }))
+        let origin = Origin::read(&dir);
+        if origin.as_ref().is_some_and(|origin| !origin.is_boot_of(here)) {
+            started.iter_mut().for_each(|entry| entry.by = StartedBy::EarlierBoot);
+        }
+        if origin.is_some_and(|origin| !origin.is_store_of(here)) {
+            tracing::warn!("{} is of a store that is gone from {}", dir.display(), root.display());
+            (events, started) = (Vec::new(), Vec::new());
+        }
+        Ok(Some(Self { number, dir, table, events, started }))
     }
 
     /// All of it is somewhere else: the next runner there finds nothing of the root.

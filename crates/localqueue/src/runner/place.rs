@@ -120,11 +120,6 @@ impl Place {
         self.dir.join("slots")
     }
 
-    /// The machine and boot of the runner that was here last.
-    pub(super) fn identity(&self) -> PathBuf {
-        self.dir.join("identity")
-    }
-
     /// What the runner says of itself.
     pub fn log(&self) -> PathBuf {
         self.dir.join("runner.log")
@@ -147,7 +142,12 @@ impl Place {
         let number = root.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        (number, self.roots().join(format!("{number:016x}")))
+        (number, self.root_dir(number))
+    }
+
+    /// The directory of the journal of the root with this number.
+    pub(super) fn root_dir(&self, number: u64) -> PathBuf {
+        self.roots().join(format!("{number:016x}"))
     }
 }
 

@@ -15,13 +15,14 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::adopt;
 use super::former::{Former, HANDED_ON};
+use super::origin::Origin;
 use super::protocol::{Action, Refusal, RefusalKind, Resubmit, Submit, Target};
 use super::store::{RootFiles, RootStore, StoreFailure};
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::journal::Journal;
 use crate::queue::RootId;
-use crate::slot_table::{Entry, SlotTable};
+use crate::slot_table::{Entry, SlotTable, StartedBy};
 use crate::submission::{Root, Submission};
 use thread::Thread;
 
@@ -108,14 +109,14 @@ pub(crate) struct Opening<'a> {
     /// Its number, and the directory of its journal.
     pub(crate) number: u64,
     pub(crate) dir: PathBuf,
+    /// The slot table of the runner.
+    pub(crate) slots: PathBuf,
     pub(crate) store: Box<dyn RootStore>,
     pub(crate) files: Arc<dyn RootFiles>,
     pub(crate) engine: &'a Engine,
     pub(crate) news: broadcast::Sender<News>,
     /// What the last runner's slots had started in this root.
     pub(crate) started: Vec<Entry>,
-    /// Whether pids of that time still mean something.
-    pub(crate) same_boot: bool,
     /// How often `events/new` is listed where other hosts write to it: [`LISTING`], but for tests.
     pub(crate) listing: Duration,
 }
@@ -123,7 +124,7 @@ pub(crate) struct Opening<'a> {
 impl RunnerRoot {
     /// Settles what the last runner left, queues what is queued, and starts the root's thread.
     pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Self>, StoreFailure> {
-        let Opening { path, number, dir, mut store, files, engine, news, mut started, same_boot, listing } =
+        let Opening { path, number, dir, slots, mut store, files, engine, news, mut started, listing } =
             opening;
         let failed =
             |what: &str, error: io::Error| StoreFailure(format!("{what} {}: {error}", dir.display()));
@@ -136,14 +137,35 @@ impl RunnerRoot {
         }
         let (mut journal, left) =
             Journal::open(&dir).map_err(|error| failed("cannot open the journal in", error))?;
-        if !left.is_empty() {
+        let here = Origin::here(store.id()?);
+        let was = Origin::read(&dir);
+        let (handed_on, known) = SlotTable::open(&dir.join(HANDED_ON))
+            .map_err(|error| failed("cannot read the slots in", error))?;
+        started.extend(known);
+        if was.as_ref().is_some_and(|was| !was.is_store_of(&here)) {
+            // The root was removed and made anew: the same numbers are other jobs.
+            tracing::warn!(
+                "what was left in {} is of a store that is gone from {}",
+                dir.display(),
+                path.display()
+            );
+            let mut forget = || {
+                journal.forget_all()?;
+                handed_on.clear()?;
+                SlotTable::open(&slots)?.0.forget_root(number)
+            };
+            forget().map_err(|error| failed("cannot empty", error))?;
+            started.clear();
+        } else if !left.is_empty() {
             store.commit(&left)?;
             journal.forget_all().map_err(|error| failed("cannot empty the journal in", error))?;
         }
-        let same_boot = take_over(&mut *store, path, number, &dir)? || same_boot;
-        let (_, handed_on) = SlotTable::open(&dir.join(HANDED_ON))
-            .map_err(|error| failed("cannot read the slots in", error))?;
-        started.extend(handed_on);
+        let same_boot = was.is_none_or(|was| was.is_boot_of(&here));
+        if !same_boot {
+            started.iter_mut().for_each(|entry| entry.by = StartedBy::EarlierBoot);
+        }
+        started.extend(take_over(&mut *store, path, number, &handed_on, &here)?);
+        let origin = here.prepare(&dir).map_err(|error| failed("cannot write to", error))?;
         let unfinished = store.unfinished()?;
         let (send, receive) = channel();
         let feed = Feed { journal, events: Vec::new(), woken: false, failed: None };
@@ -173,7 +195,12 @@ impl RunnerRoot {
             listed: Instant::now(),
             listing,
         };
-        thread.take_up(unfinished.works, found);
+        let works = thread.take_up(unfinished.works, found);
+        // What was left is settled, and what starts now is of this boot.
+        if let Err(error) = origin.take_place() {
+            tracing::error!("{}: {error}", dir.display());
+        }
+        thread.begin(works);
         std::thread::Builder::new()
             .name("root".to_owned())
             .stack_size(512 << 10)
@@ -238,28 +265,34 @@ impl RunnerRoot {
     }
 }
 
-/// Takes over what dead runners of other directories left of the root; whether one of them was of this boot.
-fn take_over(store: &mut dyn RootStore, path: &Path, number: u64, dir: &Path) -> Result<bool, StoreFailure> {
+/// Takes over what dead runners of other directories left of the root: their slots are written to `table`, too.
+fn take_over(
+    store: &mut dyn RootStore,
+    path: &Path,
+    number: u64,
+    table: &SlotTable,
+    here: &Origin,
+) -> Result<Vec<Entry>, StoreFailure> {
     let homes = store.former_homes();
-    let mut same_boot = false;
+    let mut all = Vec::new();
     for home in &homes {
         let failed = |error: io::Error| {
             StoreFailure(format!("cannot take over what a runner left in {}: {error}", home.display()))
         };
-        let Some(former) = Former::of(home, path).map_err(failed)? else { continue };
+        let Some(former) = Former::of(home, path, here).map_err(failed)? else { continue };
         store.commit(&former.events)?;
-        let (table, known) = SlotTable::open(&dir.join(HANDED_ON)).map_err(failed)?;
-        let first = if known.is_empty() { 0 } else { table.slots().map_err(failed)? };
+        let first = table.slots().map_err(failed)?;
         for (slot, entry) in former.started.iter().enumerate() {
-            table.write(first + slot, &Entry { root: number, ..*entry }).map_err(failed)?;
+            let entry = Entry { root: number, ..*entry };
+            table.write(first + slot, &entry).map_err(failed)?;
+            all.push(entry);
         }
-        same_boot |= former.same_boot;
         former.forget().map_err(failed)?;
     }
     if !homes.is_empty() {
         store.forget_former_homes()?;
     }
-    Ok(same_boot)
+    Ok(all)
 }
 
 fn ending() -> Refusal {

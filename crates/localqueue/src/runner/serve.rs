@@ -16,15 +16,16 @@ use tokio::net::UnixListener;
 use tokio::sync::{Notify, broadcast};
 
 use super::conversation;
+use super::origin::Origin;
 use super::place::{Place, PlaceError};
 use super::protocol::{Refusal, RefusalKind};
+use super::reserved::Reserved;
 use super::root::{LISTING, News, Opening, RunnerRoot};
 use super::store::RootOpener;
 use crate::capacity::Amount;
 use crate::cgroup::{Contained, Delegated};
 use crate::engine::Engine;
 use crate::launch::Launch;
-use crate::machine::Identity;
 use crate::slot_table::{Entry, SlotTable};
 
 /// How a runner is to be.
@@ -79,8 +80,7 @@ pub(super) struct Runner {
     /// What the last runner's slots had started, by root.
     started: Mutex<HashMap<u64, Vec<Entry>>>,
     /// Kept for the running jobs of roots that are not open yet, by root: else others would get their cores.
-    reserved: Mutex<HashMap<u64, Amount>>,
-    same_boot: bool,
+    reserved: Reserved,
     pub(super) machine: Amount,
     /// The limit of the configuration.
     pub(super) configured: Amount,
@@ -113,10 +113,6 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         let what = what.to_owned();
         move |source| RunnerError::Io { what, source }
     };
-    let identity = Identity::here();
-    let identity_file = place.identity();
-    let same_boot =
-        std::fs::read_to_string(&identity_file).is_ok_and(|text| text == identity_text(&identity));
     let (table, mut left) = SlotTable::open(&place.slots()).map_err(failed("the slot table"))?;
     if std::fs::read_dir(place.roots()).is_ok_and(|mut roots| roots.next().is_none()) {
         // Of roots that are done with nothing is to be settled, and the table need not grow from start to start.
@@ -125,7 +121,6 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
     }
     // What is not settled yet is not written over.
     let first_slot = if left.is_empty() { 0 } else { table.slots().map_err(failed("the slot table"))? };
-    std::fs::write(&identity_file, identity_text(&identity)).map_err(failed("the identity file"))?;
     let limits: Limits = std::fs::read(place.limits())
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())
@@ -138,16 +133,14 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
     let engine = Engine::new(limited(settings.limit, limits), launch, Some(table), first_slot);
     let (news, _) = broadcast::channel(1024);
     let mut started: HashMap<u64, Vec<Entry>> = HashMap::new();
-    let mut reserved: HashMap<u64, Amount> = HashMap::new();
     for entry in left {
-        if same_boot && super::adopt::is_alive(&entry) {
-            let need = Amount { cores: entry.cores, mem_mb: entry.mem_mb };
-            let kept = reserved.entry(entry.root).or_default();
-            *kept = kept.saturating_add(&need);
-            engine.reserve(need);
-        }
         started.entry(entry.root).or_default().push(entry);
     }
+    let here = Origin::here(String::new());
+    let of_this_boot =
+        |root: u64| Origin::read(&place.root_dir(root)).is_some_and(|origin| origin.is_boot_of(&here));
+    let running = started.iter().filter(|(root, _)| of_this_boot(**root)).flat_map(|(_, entries)| entries);
+    let reserved = Reserved::new(&engine, running);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -160,8 +153,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         roots: tokio::sync::Mutex::default(),
         opening: Mutex::default(),
         started: Mutex::new(started),
-        reserved: Mutex::new(reserved),
-        same_boot,
+        reserved,
         machine: settings.machine,
         configured: settings.limit,
         limits: Mutex::new(limits),
@@ -205,10 +197,6 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
     Ok(())
 }
 
-pub(super) fn identity_text(identity: &Identity) -> String {
-    format!("{}\n{}\n", identity.machine, identity.boot)
-}
-
 pub(super) fn limited(configured: Amount, limits: Limits) -> Amount {
     Amount {
         cores: limits.cores.unwrap_or(configured.cores),
@@ -239,17 +227,8 @@ impl Runner {
     /// The root at `path`, opened where it is not yet. A root that hangs keeps only its own clients waiting.
     pub(super) async fn root(self: &Arc<Self>, path: &Path) -> Result<Arc<RunnerRoot>, Refusal> {
         let known = self.roots.lock().await.get(path).cloned();
-        match known {
-            Some(root) if root.is_in_place() => return Ok(root),
-            Some(gone) => {
-                // Removed, and perhaps made again: what we have open is nobody's any more.
-                tracing::warn!("the root {} was removed or replaced", path.display());
-                self.roots.lock().await.remove(path);
-                self.engine.remove_root(gone.id());
-                let _ = gone.close().await;
-                let _ = std::fs::remove_dir_all(self.place.root(path).1);
-            }
-            None => {}
+        if let Some(root) = known.filter(|root| root.is_in_place()) {
+            return Ok(root);
         }
         let (runner, owned) = (self.clone(), path.to_owned());
         let opened = tokio::task::spawn_blocking(move || runner.open(&owned)).await;
@@ -266,11 +245,24 @@ impl Runner {
             opening.entry(path.to_owned()).or_default().clone()
         };
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(root) = self.roots.blocking_lock().get(path) {
-            return Ok(root.clone());
-        }
-        let (store, files) = self.opener.open(path).map_err(store_failed)?;
         let (number, dir) = self.place.root(path);
+        let known = self.roots.blocking_lock().get(path).cloned();
+        if let Some(root) = known {
+            if root.is_in_place() {
+                return Ok(root);
+            }
+            // Removed, and perhaps made again: what we have open is nobody's any more.
+            tracing::warn!("the root {} was removed or replaced", path.display());
+            self.roots.blocking_lock().remove(path);
+            self.engine.remove_root(root.id());
+            let _ = root.close().blocking_recv();
+            let _ = SlotTable::open(&self.place.slots()).and_then(|(table, _)| table.forget_root(number));
+            let _ = std::fs::remove_dir_all(&dir);
+        }
+        let (store, files) = self.opener.open(path).map_err(|failure| {
+            self.reserved.give_back_at_ends(number);
+            store_failed(failure)
+        })?;
         let started = self
             .started
             .lock()
@@ -282,16 +274,16 @@ impl Runner {
             path,
             number,
             dir,
+            slots: self.place.slots(),
             store,
             files,
             engine: &self.engine,
             news: self.news.clone(),
             started,
-            same_boot: self.same_boot,
             listing: LISTING,
         });
         // Its running jobs have their part of the machine themselves now.
-        self.drop_reserve(number);
+        self.reserved.give_back(number);
         let root = opened.map_err(store_failed)?;
         self.started.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         if let Some(watch) = &self.watch {
@@ -300,14 +292,6 @@ impl Runner {
         root.intake();
         self.roots.blocking_lock().insert(path.to_owned(), root.clone());
         Ok(root)
-    }
-
-    /// What was kept for the jobs of a root that a dead runner left is free.
-    fn drop_reserve(&self, number: u64) {
-        let kept = self.reserved.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-        if let Some(kept) = kept {
-            self.engine.give_back(kept);
-        }
     }
 
     /// Opens every root that had unfinished jobs.
@@ -323,9 +307,9 @@ impl Runner {
             // Each by itself: one that hangs or is gone keeps nobody else back.
             tokio::spawn(async move {
                 if !path.join("store.db").exists() {
-                    let (_, dir) = runner.place.root(&path);
+                    let (number, dir) = runner.place.root(&path);
                     tracing::warn!("the root {} is gone; {} is kept", path.display(), dir.display());
-                    runner.drop_reserve(runner.place.root(&path).0);
+                    runner.reserved.give_back_at_ends(number);
                     return;
                 }
                 if let Err(error) = runner.root(&path).await {

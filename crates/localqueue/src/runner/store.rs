@@ -186,6 +186,12 @@ pub trait RootStore: Send {
         Ok(())
     }
 
+    /// Which store this is: another one than one that was at the same path before.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    fn id(&mut self) -> Result<String, StoreFailure>;
+
     /// Closes it; returns when that is done.
     fn close(self: Box<Self>);
 }

@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use cluster_core::{BatchId, Cause, IndexSet, JobSpec, JobState, SubmissionNumber, Timestamp};
+use cluster_core::{BatchId, Cause, Dependency, IndexSet, JobSpec, JobState, SubmissionNumber, Timestamp};
 use cluster_jobsdb::{BatchRow, StoreError, Unstarted};
 use cluster_localqueue::runner::{StartedJob, Unfinished, WorkPlan, need_of};
 
 use super::LocalStore;
-use super::submit::{plan, resolved};
+use super::submit::plan;
 use crate::local::owner::Owner;
 
 impl LocalStore {
@@ -35,7 +35,7 @@ impl LocalStore {
             };
             let spec = self.submitted_spec(row.id, group.k).unwrap_or_else(|| spec.clone());
             // A retry may wait for others than the batch did.
-            let dependencies = resolved(&mut self.store, &spec).unwrap_or_default();
+            let dependencies = self.dependencies_left(&spec)?;
             if group.k > 0 && !self.layout.script(row.id, group.k).exists() {
                 // The runner died between the commit and the files.
                 let _ = self.write_submission(row.id, group.k, &spec, None);
@@ -56,6 +56,21 @@ impl LocalStore {
             });
         }
         Ok(())
+    }
+
+    /// What jobs wait for. A batch that was removed had ended, and as they wanted: else they would not wait any more.
+    fn dependencies_left(&mut self, spec: &JobSpec) -> Result<Vec<Dependency>, StoreError> {
+        let mut left = Vec::with_capacity(spec.dependencies.len());
+        for dependency in &spec.dependencies {
+            match self.store.batch(dependency.batch)? {
+                Some(batch) => {
+                    let jobs = dependency.jobs.clone().unwrap_or_else(|| IndexSet::range(0, batch.count));
+                    left.push(Dependency { jobs: Some(jobs), ..dependency.clone() });
+                }
+                None => tracing::warn!("{dependency}: batch {} was removed", dependency.batch),
+            }
+        }
+        Ok(left)
     }
 
     /// What is not over and is ours: with `own` all of it, else what a dead process left.

@@ -1,5 +1,6 @@
 //! A root over a store that does as it is told, also fail.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -7,22 +8,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use cluster_core::{BatchId, Cause, IndexSet, Timestamp};
+use cluster_core::{BatchId, Cause, IndexSet, OutputMode, Timestamp};
 use tokio::sync::broadcast;
 
-use super::{HANDED_ON, Opening, RunnerRoot};
+use super::{Opening, RunnerRoot};
 use crate::capacity::Amount;
+use crate::control::Control;
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::journal::Journal;
 use crate::launch::Nothing;
-use crate::runner::place::Place;
+use crate::queue::Start;
 use crate::runner::protocol::{Action, Refusal, RefusalKind, Resubmit, Submit};
 use crate::runner::store::{
-    Accepted, Asked, Change, RootFiles, RootStore, Settled, StoreFailure, Unfinished, WorkPlan,
+    Accepted, Asked, Change, RootFiles, RootStore, Settled, StartedJob, StoreFailure, Unfinished, WorkPlan,
 };
-use crate::slot_table::{Entry, SlotTable, StartedBy};
-use crate::submission::{Root, Submission};
+use crate::slot_table::Entry;
+use crate::submission::{Root, Settings, Submission};
 
 /// What the store was given, and how it is to behave.
 #[derive(Default)]
@@ -36,7 +37,10 @@ struct Shown {
     intakes: u32,
     asked: Vec<Asked>,
     works: Vec<WorkPlan>,
+    started: Vec<StartedJob>,
     former: Vec<PathBuf>,
+    /// Which store it is.
+    id: String,
 }
 
 #[derive(Clone, Default)]
@@ -84,7 +88,8 @@ impl RootStore for Fake {
     }
 
     fn unfinished(&mut self) -> Result<Unfinished, StoreFailure> {
-        Ok(Unfinished { works: self.shown().works.clone(), started: Vec::new() })
+        let shown = self.shown();
+        Ok(Unfinished { works: shown.works.clone(), started: shown.started.clone() })
     }
 
     fn orphans(&mut self) -> Result<Unfinished, StoreFailure> {
@@ -135,14 +140,21 @@ impl RootStore for Fake {
         Ok(())
     }
 
+    fn id(&mut self) -> Result<String, StoreFailure> {
+        Ok(self.shown().id.clone())
+    }
+
     fn close(self: Box<Self>) {}
 }
 
-struct NoFiles;
+/// Files of jobs in one directory, where it has any.
+struct DirFiles(PathBuf);
 
-impl RootFiles for NoFiles {
-    fn submission(&self, _: BatchId, _: u32) -> io::Result<Arc<dyn Submission>> {
-        Err(io::ErrorKind::NotFound.into())
+impl RootFiles for DirFiles {
+    fn submission(&self, batch: BatchId, _: u32) -> io::Result<Arc<dyn Submission>> {
+        let dir = self.0.join(batch.to_string());
+        std::fs::metadata(&dir)?;
+        Ok(Arc::new(InDir(settings(dir))))
     }
 }
 
@@ -173,16 +185,26 @@ fn engine() -> Engine {
 }
 
 fn opened(dir: &std::path::Path, store: &Fake, engine: &Engine) -> Arc<RunnerRoot> {
+    opened_after(dir, store, engine, Vec::new())
+}
+
+/// Opened by a runner whose last one had `started` this.
+fn opened_after(
+    dir: &std::path::Path,
+    store: &Fake,
+    engine: &Engine,
+    started: Vec<Entry>,
+) -> Arc<RunnerRoot> {
     RunnerRoot::open(Opening {
         path: dir,
         number: 7,
         dir: dir.join("journal"),
+        slots: dir.join("slots"),
         store: Box::new(store.clone()),
-        files: Arc::new(NoFiles),
+        files: Arc::new(DirFiles(dir.to_owned())),
         engine,
         news: broadcast::channel(16).0,
-        started: Vec::new(),
-        same_boot: true,
+        started,
         listing: Duration::from_millis(5),
     })
     .unwrap()
@@ -191,6 +213,41 @@ fn opened(dir: &std::path::Path, store: &Fake, engine: &Engine) -> Arc<RunnerRoo
 fn doomed(batch: u64) -> Event {
     let (jobs, cause) = (IndexSet::range(0, 1), Cause::DependencyNeverSatisfied);
     Event::Unstarted { batch: BatchId(batch), k: 0, run: 1, jobs, cause, at: Timestamp(1) }
+}
+
+struct InDir(Settings);
+
+impl Submission for InDir {
+    fn settings(&self) -> &Settings {
+        &self.0
+    }
+
+    fn words(&self, _: u32) -> io::Result<Vec<OsString>> {
+        Ok(vec!["true".into()])
+    }
+
+    fn prepare(&self, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn settings(dir: PathBuf) -> Settings {
+    Settings {
+        root: dir.clone(),
+        cwd: dir.clone(),
+        dir,
+        k: 0,
+        direct: false,
+        always_bare: false,
+        durable: false,
+        env: Vec::new(),
+        umask: 0o022,
+        stdin: None,
+        output: OutputMode::Files,
+        time_limit: None,
+        grace: Duration::from_secs(1),
+        pin: false,
+    }
 }
 
 /// Held jobs of one batch.
@@ -300,41 +357,20 @@ fn a_root_without_jobs_has_no_timer() {
 }
 
 #[test]
-fn what_a_killed_runner_of_another_directory_left_is_taken_over_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let former = Place::new(Some(dir.path().join("former")));
-    former.ensure().unwrap();
-    let (number, journal_dir) = former.root(dir.path());
-    crate::files::make_private_dirs(&journal_dir).unwrap();
-    Journal::open(&journal_dir).unwrap().0.append(&doomed(1)).unwrap();
-    let entry = Entry {
-        root: number,
-        batch: BatchId(3),
-        index: 5,
-        k: 0,
-        run: 1,
-        by: StartedBy::Script,
-        cores: 1,
-        mem_mb: 0,
-        started: Timestamp(2),
-        boot_before: 3,
-        boot_after: 4,
-        pid: 0,
-    };
-    let (table, _) = SlotTable::open(&former.slots()).unwrap();
-    table.write(0, &Entry { root: number + 1, ..entry }).unwrap();
-    table.write(1, &entry).unwrap();
-
+fn a_root_made_anew_is_not_taken_for_the_one_whose_job_still_runs() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (store, engine) = (Fake::default(), engine());
-    store.shown().former = vec![former.dir().to_owned(), dir.path().join("gone")];
-    // Another runner lives there by now: what is of this root is not its own.
-    let _lives = former.lock().unwrap().unwrap();
-    assert!(opened(dir.path(), &store, &engine).close().blocking_recv().unwrap());
-    assert_eq!(store.shown().commits, [doomed(1)]);
-    assert!(store.shown().former.is_empty() && !journal_dir.exists());
-    let left = SlotTable::open(&former.slots()).unwrap().1;
-    assert_eq!(left, [Entry { root: number + 1, ..entry }]);
-    // The next runner of this directory knows of the slots as well, if this one is killed.
-    let handed_on = SlotTable::open(&dir.path().join("journal").join(HANDED_ON)).unwrap().1;
-    assert_eq!(handed_on, [Entry { root: 7, ..entry }]);
+    let root = opened(dir.path(), &store, &engine);
+    let need = Amount { cores: 1, mem_mb: 0 };
+    let start = Start { key: (root.id(), BatchId(1)), index: 0, k: 0, run: 1, need };
+    engine.adopt(start, Timestamp(1), Arc::new(Control::new().unwrap()));
+    engine.remove_root(root.id());
+    let anew = opened(other.path(), &Fake::default(), &engine);
+    assert_ne!(anew.id(), root.id());
+    assert!(engine.has_root_work(root.id()) && !engine.has_root_work(anew.id()));
+    for root in [root, anew] {
+        assert!(root.close().blocking_recv().unwrap());
+    }
 }
+
+mod left;

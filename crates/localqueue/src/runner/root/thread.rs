@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::queue::{Blocker, Happened, NewWork, RootId};
 use crate::runner::adopt::{self, Found};
 use crate::runner::protocol::{Refusal, Resubmit, Submit};
-use crate::runner::store::{Accepted, Change, RootStore, WorkPlan};
+use crate::runner::store::{Accepted, Change, RootStore, StartedJob, WorkPlan};
 use crate::submission::Root;
 
 /// See the [module](self).
@@ -181,14 +181,15 @@ impl Thread {
         left.started.retain(|job| !self.engine.is_running((self.id, job.batch), job.index));
         if !left.started.is_empty() {
             let found = adopt::settle(&*self.root.files, &left, &[], true);
-            self.take_up(Vec::new(), found);
+            let works = self.take_up(Vec::new(), found);
+            self.begin(works);
         }
     }
 
-    /// What the last runner left: queued jobs are queued, ended ones recorded, running ones watched.
-    pub(super) fn take_up(&mut self, works: Vec<WorkPlan>, found: Vec<Found>) {
+    /// What the last runner left: ended jobs are recorded, running ones watched. Returns those that are to be queued.
+    pub(super) fn take_up(&mut self, works: Vec<WorkPlan>, found: Vec<Found>) -> Vec<WorkPlan> {
         let mut settled: Vec<(BatchId, u32)> = Vec::new();
-        let mut again: Vec<(BatchId, u32)> = Vec::new();
+        let mut again: Vec<StartedJob> = Vec::new();
         for one in found {
             match one {
                 Found::Ended(ended) => {
@@ -200,10 +201,10 @@ impl Thread {
                     self.root.record(watcher.running());
                     watcher.watch(self.id, &self.engine);
                 }
-                Found::NeverBegan { batch, index } => again.push((batch, index)),
+                Found::NeverBegan(job) => again.push(job),
             }
         }
-        let works = works
+        let mut works: Vec<_> = works
             .into_iter()
             .map(|mut work| {
                 let gone: IndexSet = settled
@@ -219,6 +220,32 @@ impl Thread {
         if !again.is_empty() {
             tracing::info!("{} jobs had not begun and are queued again", again.len());
         }
+        for StartedJob { batch, index, k, run, need, .. } in again {
+            let mut of_batch = works.iter().filter(|work| work.batch == batch);
+            if of_batch
+                .clone()
+                .any(|work| work.run == run && (work.jobs.contains(index) || work.held.contains(index)))
+            {
+                continue;
+            }
+            // The store calls it running already, so that it is among no queued ones: its turn was there.
+            works.push(WorkPlan {
+                batch,
+                k,
+                run,
+                need,
+                priority: of_batch.next().map_or(0, |work| work.priority),
+                jobs: IndexSet::range(index, index + 1),
+                held: IndexSet::new(),
+                max_running: None,
+                dependencies: Vec::new(),
+            });
+        }
+        works
+    }
+
+    /// Queues what a runner left waiting.
+    pub(super) fn begin(&mut self, works: Vec<WorkPlan>) {
         self.enqueue(works);
         self.commit();
     }
