@@ -1,6 +1,6 @@
 //! Dependencies, in the scheduler's terms and by the gate.
 
-use cluster_tests::{Kind, Site};
+use cluster_tests::{Kind, Site, Wish, wait_for};
 
 const NEVER: &str = "failed dependency_never_satisfied";
 
@@ -187,27 +187,39 @@ fn a_job_of_somebody_else_is_waited_for() {
 }
 
 #[test]
-fn elements_that_are_sent_again_by_themselves_do_not_run_before_those_that_they_wait_for() {
-    let site = Site::new();
+fn element_after_element_of_an_array_that_was_cut_otherwise() {
+    let site = Site::wished(&Wish { system: "max_array_size: 10".to_owned(), ..Wish::default() });
     if !site.kind().has_elementwise_dependencies() {
         return;
     }
     let (gate, here, ran) = (site.fifo("gate"), site.fifo("here"), site.path("ran"));
-    let first = site.map(["--range", "0-4", "--no-append", "--sh", &gate.wait_text()]);
-    // Nothing goes out before a job of another system has ended.
+    let first = site.map(["--range", "0-11", "--no-append", "--sh", &gate.wait_text()]);
+    let config = site.path("config/cluster/config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("max_array_size: 10", "max_array_size: 20")).unwrap();
+    // Nothing goes out before a job of another system has ended: how it is cut is settled before.
     let other = site.submit(["--system", "local", "--sh", &here.wait_text()]);
     let (after, any) = (format!("aftercorr:{first}"), format!("afterany:{other}"));
     let text = format!("echo {{}} >> '{}'", ran.display());
-    let child = site.map(["--depends", &after, "--depends", &any, "--range", "0-4", "--sh", &text]);
-    let some = format!("{child}.1-2");
-    site.cluster(["cancel", &some]).good();
-    site.cluster(["retry", &some]).good();
+    let child = site.map(["--depends", &after, "--depends", &any, "--range", "0-11", "--sh", &text]);
     here.let_go(1);
     site.cluster(["wait", &other]).good();
-    site.cluster(["wait", &some]).code(1);
-    assert_eq!(site.state(&format!("{child}.1")), NEVER);
-    assert!(!ran.exists(), "none may run before its parent");
-    gate.let_go(5);
     site.cluster(["wait", &child]).code(1);
-    assert_eq!(site.count(&child, "succeeded"), 3);
+    assert_eq!(site.state(&format!("{child}.0")), NEVER);
+    assert!(!ran.exists(), "none may run before its parent");
+    gate.let_go(12);
+    site.cluster(["wait", &first]).good();
+}
+
+#[test]
+fn what_has_ended_since_anybody_looked_is_not_waited_for_at_a_scheduler_that_forgot_it() {
+    let Some(site) = Site::mock_only("a scheduler that forgets at once") else { return };
+    site.fault("faults.forget_ended", true);
+    let parent = site.submit(["--", "true"]);
+    let record = site.root().join(format!("jobs/{parent}/0/0.0.status"));
+    wait_for("it has ended", || std::fs::read_to_string(&record).unwrap_or_default().contains("end "));
+    assert_eq!(site.count(&parent, "queued"), 1);
+    let child = site.submit(["--after", &parent, "--", "true"]);
+    assert_eq!(site.count(&parent, "succeeded"), 1);
+    site.cluster(["wait", &child]).good();
 }

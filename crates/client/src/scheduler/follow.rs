@@ -152,29 +152,6 @@ impl Client {
             report.busy = true;
             return Ok(());
         };
-        // Who cannot be asked cannot be sent anything either.
-        for chunk in open.iter().filter(|_| began.is_some()) {
-            // Seen in the queue, or begun, it has arrived, whoever still waits for an answer to the submit command.
-            if chunk.tried.is_some()
-                && let Some(id) = in_rows(&jobs.rows, &chunk.tag).or_else(|| in_records(self.layout(), chunk))
-            {
-                let held = HandedOver::of(chunk).hold;
-                self.store()?.mark_sent(chunk.batch, chunk.k, &id, Timestamp::now(), held)?;
-                let text = format!("batch {} is job {id} of {}", chunk.batch, system.name());
-                report.told.push((Some(chunk.batch), text));
-                report.changed = true;
-                self.cancel_late(system, chunk)?;
-                continue;
-            }
-            match self.settle(system, chunk, report) {
-                Ok(()) => {}
-                // What is wrong with one batch is no reason to pass over the others.
-                Err(ClientError::Store(error)) => return Err(ClientError::Store(error)),
-                Err(error) => {
-                    report.told.push((Some(chunk.batch), format!("batch {}: {error}", chunk.batch)));
-                }
-            }
-        }
         for error in &jobs.errors {
             tracing::warn!("system {}: {error}", system.name());
         }
@@ -211,6 +188,44 @@ impl Client {
         self.ask_accounting(system, &sent, asks, report)?;
         if report.changed {
             self.close_ended(system, &sent)?;
+        }
+        if began.is_none() {
+            // Who cannot be asked cannot be sent anything either.
+            return Ok(());
+        }
+        // Last: what they wait for may have ended, and a scheduler that has forgotten it would not have them wait.
+        self.settle_open(system, &open, &jobs, report)
+    }
+
+    /// Brings submissions further that have no id yet.
+    fn settle_open(
+        &mut self,
+        system: &System,
+        open: &[ChunkRow],
+        jobs: &Jobs<'_>,
+        report: &mut Refreshed,
+    ) -> Result<(), ClientError> {
+        for chunk in open {
+            // Seen in the queue, or begun, it has arrived, whoever still waits for an answer to the submit command.
+            if chunk.tried.is_some()
+                && let Some(id) = in_rows(&jobs.rows, &chunk.tag).or_else(|| in_records(self.layout(), chunk))
+            {
+                let held = HandedOver::of(chunk).hold;
+                self.store()?.mark_sent(chunk.batch, chunk.k, &id, Timestamp::now(), held)?;
+                let text = format!("batch {} is job {id} of {}", chunk.batch, system.name());
+                report.told.push((Some(chunk.batch), text));
+                report.changed = true;
+                self.cancel_late(system, chunk)?;
+                continue;
+            }
+            match self.settle(system, chunk, report) {
+                Ok(()) => {}
+                // What is wrong with one batch is no reason to pass over the others.
+                Err(ClientError::Store(error)) => return Err(ClientError::Store(error)),
+                Err(error) => {
+                    report.told.push((Some(chunk.batch), format!("batch {}: {error}", chunk.batch)));
+                }
+            }
         }
         Ok(())
     }

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use cluster_core::dialect::{DialectError, RemoteDependency, ScriptRequest, SubmitRequest};
-use cluster_core::{IndexSet, JobSpec, Resources, Tag};
+use cluster_core::{IndexSet, JobSpec, Resources, Tag, Timestamp};
 
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::scheduler::cut::{Throttle, cut};
 use crate::scheduler::depend::{Resolved, Waits, resolve};
+use crate::scheduler::follow::Refresh;
 use crate::scheduler::theirs;
 use crate::system::{System, SystemError};
 
@@ -78,6 +79,9 @@ impl Plan {
 /// Where the site does not say how long an array may be.
 const ARRAY: u32 = 1_000;
 
+/// For so long what a scheduler was given needs no look: its own record tells of an end by then.
+const FORGETS_NOTHING: Duration = Duration::from_secs(30);
+
 /// What is known of a site's limits is asked again after this time.
 const SURVEY: Duration = Duration::from_secs(3600);
 
@@ -100,7 +104,39 @@ impl Client {
         spec: &JobSpec,
         jobs: &IndexSet,
     ) -> Result<Plan, ClientError> {
+        self.look_at_parents(system, spec)?;
         self.plan_looking(system, spec, jobs, true)
+    }
+
+    /// Looks how jobs stand that are to be waited for: a scheduler may have forgotten what has ended since anybody
+    /// looked, and then refuse to wait for it, or wait for ever.
+    fn look_at_parents(&mut self, system: &System, spec: &JobSpec) -> Result<(), ClientError> {
+        if spec.dependencies.is_empty() {
+            return Ok(());
+        }
+        self.ensure_store()?;
+        let mut parents = Vec::new();
+        for dependency in &spec.dependencies {
+            let batch = self.store()?.batch(dependency.batch)?;
+            let is_open = batch.is_some_and(|batch| batch.system == system.name() && !batch.is_finished());
+            if is_open && !parents.contains(&dependency.batch) {
+                parents.push(dependency.batch);
+            }
+        }
+        self.take_records(&parents)?;
+        let before = Timestamp::now();
+        let mut is_old = false;
+        for &parent in &parents {
+            let chunks = self.store()?.chunks(parent)?;
+            let sent = chunks.iter().filter(|chunk| !chunk.over).filter_map(|chunk| chunk.sent);
+            is_old |= sent.min().is_some_and(|sent| before.since(sent) > FORGETS_NOTHING);
+        }
+        if is_old {
+            let how = Refresh { batches: Some(&parents), max_age: FORGETS_NOTHING, insist: false };
+            // Where nobody answers, the submission itself will say so.
+            self.refresh(how)?;
+        }
+        Ok(())
     }
 
     /// The plan; `look` at jobs that are not ours and that it waits for, which what was handed over already needs no

@@ -22,7 +22,7 @@ const FEW: u64 = 64;
 
 /// An end that is not good as the job's own record has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct BadEnd {
+pub(super) struct BadEnd {
     job: JobId,
     run: u32,
     at: Option<Timestamp>,
@@ -137,7 +137,7 @@ impl Ticker {
 impl Client {
     /// Takes in what the records of jobs say, where they are few: a success needs no scheduler. Those that ended
     /// in another way: of them the scheduler should be asked soon.
-    fn take_records(&mut self, batches: &[BatchId]) -> Result<Vec<BadEnd>, ClientError> {
+    pub(super) fn take_records(&mut self, batches: &[BatchId]) -> Result<Vec<BadEnd>, ClientError> {
         let mut ends = Vec::new();
         for &batch in batches {
             let row = self.batch(batch)?;
