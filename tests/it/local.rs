@@ -268,3 +268,48 @@ fn a_plain_stop_logs_no_warning() {
     let log = std::fs::read_to_string(world.queue().join("runner.log")).unwrap();
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
 }
+
+#[test]
+fn a_job_of_a_foreground_process_takes_and_lends_what_it_needs() {
+    let world = World::new();
+    world.cluster(["local", "start"]).good();
+    let (said, gate) = (world.fifo("said"), world.fifo("gate"));
+    let text = format!("{}; {}", said.say_text("up"), gate.wait_text());
+    let run = world.start(["run", "--foreground", "--sh", &text]);
+    said.hear();
+    // One core of two.
+    wait_for("the rest is given back", || world.status()["free"]["cores"] == 1);
+    world.cluster(["run", "--", "true"]).good();
+    gate.let_go(1);
+    run.end().good();
+    wait_for("all is given back", || world.status()["free"]["cores"] == 2);
+    // All of them, and jobs of its own that need them.
+    let nested = format!("'{}' run --cores 2 -- echo hi", cluster_tests::binary().display());
+    world.cluster(["run", "--foreground", "--cores", "2", "--sh", &nested]).good().prints("hi\n");
+    let nested = format!("'{}' map -- echo ::: 1 2 3", cluster_tests::binary().display());
+    world.cluster(["map", "--foreground", "--no-append", "--range", "1-2", "--sh", &nested]).good();
+    wait_for("all is free again", || world.status()["free"]["cores"] == 2);
+}
+
+#[test]
+fn a_runner_whose_socket_is_removed_listens_again() {
+    let world = World::new();
+    world.cluster(["run", "--", "true"]).good();
+    let pid = world.status()["pid"].clone();
+    std::fs::remove_file(world.queue().join("socket")).unwrap();
+    world.cluster(["run", "--", "true"]).good();
+    assert_eq!(world.status()["pid"], pid);
+    world.cluster(["local", "stop"]).good();
+}
+
+#[test]
+fn a_stopped_runner_is_named() {
+    let world = World::new();
+    world.cluster(["local", "start"]).good();
+    let pid = world.runner().unwrap();
+    cluster_tests::kill(pid, 19);
+    let status = world.cluster(["local", "status"]).code(3);
+    cluster_tests::kill(pid, 18);
+    status.says([&pid.to_string(), "kill -CONT"]);
+    world.cluster(["local", "status"]).good();
+}

@@ -233,3 +233,24 @@ fn another_journal_is_used_nowhere_by_chance() {
 fn tempfile_in(dir: &str) -> tempfile::TempDir {
     tempfile::Builder::new().prefix("cluster-it-").tempdir_in(dir).unwrap()
 }
+
+#[test]
+fn a_store_made_anew_beside_old_files_counts_on_from_them() {
+    let world = World::new();
+    for empty in [false, true] {
+        world.cluster(["run", "--quiet", "--", "echo", "old"]).good();
+        world.cluster(["local", "stop"]).good();
+        // As a damaged one is moved away, and as a loss of power leaves it.
+        for name in ["store.db", "store.db-wal", "store.db-shm"] {
+            let _ = fs::remove_file(world.root().join(name));
+        }
+        if empty {
+            fs::write(store(&world), "").unwrap();
+        }
+        world.cluster(["run", "--", "echo", "new"]).good().prints("new\n");
+        world.cluster(["map", "--", "echo", "new", ":::", "a", "b"]).good().prints("new a\nnew b\n");
+        world.cluster(["local", "stop"]).good();
+    }
+    let ids = world.cluster(["ls", "--ids"]).good().out();
+    assert_eq!(ids.split_whitespace().collect::<Vec<_>>(), ["5", "6"]);
+}

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use cluster_client::system::Surroundings;
 use cluster_client::{Client, Lender, Scheduling, Settings};
-use cluster_core::{ByteString, JobId, Selector};
+use cluster_core::{ByteString, JobId, JobSpec, Selector};
 use cluster_jobsdb::Selection;
 use cluster_localqueue::capacity::Amount;
 use cluster_localqueue::launch::Launch;
-use cluster_localqueue::runner::Place;
+use cluster_localqueue::runner::{Place, need_of};
 use cluster_options::config::{Config, discover};
 
 use crate::allocation::Allocation;
@@ -172,6 +172,16 @@ impl Context {
         self.client.use_runner(foreground.place().clone());
         self.foreground = Some(foreground);
         Ok(())
+    }
+
+    /// It takes no more than these jobs need.
+    pub(crate) fn keep_for(&mut self, spec: &JobSpec) -> anyhow::Result<()> {
+        let one = need_of(&spec.resources);
+        let all = Amount {
+            cores: one.cores.saturating_mul(spec.count),
+            mem_mb: one.mem_mb.saturating_mul(spec.count.into()),
+        };
+        self.foreground.as_mut().map_or(Ok(()), |foreground| foreground.keep(all))
     }
 
     /// Ends that, when all is done.

@@ -169,7 +169,7 @@ pub(crate) struct Foreground {
     place: Place,
     thread: Option<JoinHandle<()>>,
     /// The cores that the user's runner leaves us.
-    _lease: Option<Connection>,
+    lease: Option<Connection>,
 }
 
 impl Foreground {
@@ -203,7 +203,15 @@ impl Foreground {
             }
         })?;
         word.recv().context("the queue inside this process did not start")?;
-        Ok(Self { place, thread: Some(thread), _lease: lease })
+        Ok(Self { place, thread: Some(thread), lease })
+    }
+
+    /// No more than this is needed: the rest is others' to use.
+    pub(crate) fn keep(&mut self, most: Amount) -> anyhow::Result<()> {
+        if let Some(lease) = &mut self.lease {
+            lease.ask(&Request::Lease(most)).context("the runner is gone that lent us cores")?;
+        }
+        Ok(())
     }
 
     /// Where it listens.

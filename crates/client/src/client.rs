@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use cluster_core::{BatchId, ByteString, IndexSet, JobId, JobSpec, Selector, SubmissionNumber, Tag};
 use cluster_jobsdb::{BatchRow, OpenOptions, SelectContext, Selection, Store, StoreError};
+use cluster_localqueue::capacity::Amount;
 use cluster_localqueue::runner::protocol::{RefusalKind, Reply, Report, Request, Resubmit, Submit};
-use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, connect_or_start};
+use cluster_localqueue::runner::{ConnectError, Connection, Place, connect, connect_or_start, need_of};
 
 use crate::error::ClientError;
 use crate::layout::Layout;
+use crate::local::Owner;
 use crate::stage::Stage;
 use crate::system::System;
 use crate::watch::Watch;
@@ -330,14 +332,15 @@ impl Client {
         }
     }
 
-    /// Tells when something changes in these batches. With `lend` the cores of that job are others' to use
+    /// Tells when something changes in these batches. With a `lender` the cores of that job are others' to use
     /// until the watch is dropped.
     ///
     /// # Errors
     /// Where the runner cannot be reached.
-    pub fn watch(&self, batches: &[BatchId], lend: Option<&Lender>) -> Result<Watch, ClientError> {
-        let lend = lend.map(|lender| (ByteString::from(lender.root.clone()), lender.job));
-        let request = Request::Watch { root: self.root(), batches: batches.to_vec(), lend };
+    pub fn watch(&self, batches: &[BatchId], lender: Option<&Lender>) -> Result<Watch, ClientError> {
+        let lend = lender.map(|lender| (ByteString::from(lender.root.clone()), lender.job));
+        let leased = lender.and_then(leased_by);
+        let request = Request::Watch { root: self.root(), batches: batches.to_vec(), lend, leased };
         let mut last = None;
         for _ in 0..AGAIN {
             let mut connection = self.runner()?;
@@ -417,6 +420,15 @@ impl Client {
         }
         Ok(self.batch(batch)?.spec()?)
     }
+}
+
+/// What a job takes, where a process runs it itself, on cores that the runner left it.
+fn leased_by(lender: &Lender) -> Option<Amount> {
+    let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+    let batch = Store::open(&lender.root, &options).ok()?.batch(lender.job.batch).ok()??;
+    let owner = Owner::parse(batch.owner.as_deref()?);
+    let lives = owner.process().is_some() && !owner.is_gone();
+    lives.then(|| batch.spec().ok()).flatten().map(|spec| need_of(&spec.resources))
 }
 
 fn is_ending<T>(result: &Result<T, cluster_localqueue::runner::protocol::Refusal>) -> bool {

@@ -8,6 +8,11 @@ use sqlx::{Connection, Executor, Row, SqliteConnection};
 
 use crate::error::StoreError;
 use crate::fault::Fault;
+use crate::statements::statements;
+
+statements! {
+    COUNT_ON = "INSERT INTO sqlite_sequence (name, seq) VALUES ('batch', ?1)";
+}
 
 /// Each file takes the store from the version that is its place here to the next, which it says by its last
 /// line (`PRAGMA user_version`). A released file is never edited.
@@ -73,8 +78,27 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> R
     for sql in MIGRATIONS.iter().copied().skip(usize::try_from(version).unwrap_or(0)) {
         transaction.execute(sqlx::raw_sql(sql)).await?;
     }
+    let last = if version == 0 { last_batch(file) } else { 0 };
+    if last > 0 {
+        tracing::warn!(
+            "{} is new beside the files of batches up to {last}: it knows none of them, and counts on from there",
+            file.display()
+        );
+        sqlx::query(COUNT_ON).bind(last).execute(&mut *transaction).await?;
+    }
     transaction.commit().await?;
     Ok(())
+}
+
+/// The highest number of a batch that has files beside a store: one that was moved away took its numbers along, and
+/// a batch of the same number would find the files of another.
+fn last_batch(file: &Path) -> i64 {
+    let jobs = file.with_file_name("jobs");
+    let names = std::fs::read_dir(jobs)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.parse().ok()).max().unwrap_or(0)
 }
 
 pub(crate) fn newer(file: &Path, found: i64) -> StoreError {

@@ -101,6 +101,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let mut job = spec.spec(&mut context, &target, &stage, Command::Argv(argv), &first, true)?;
     job.count = count;
     job.inputs = Some(plan);
+    context.keep_for(&job)?;
     let options = spec.options(&context)?;
     let Some(handed) = hand_over(&mut context, &target, stage, job, &options, spec.how())? else {
         return Ok(Exit::GOOD);

@@ -92,6 +92,7 @@ pub(crate) fn one(
     if followed {
         stage.shard(0)?;
     }
+    context.keep_for(&job)?;
     let options = spec.options(context)?;
     hand_over(context, &target, stage, job, &options, spec.how())
 }

@@ -18,6 +18,7 @@ const MODULES: &[(&str, &[(&str, &str)])] = &[
     ("intake", crate::intake::STATEMENTS),
     ("marks", crate::marks::STATEMENTS),
     ("meta", crate::meta::STATEMENTS),
+    ("migrate", crate::migrate::STATEMENTS),
     ("missing", crate::missing::STATEMENTS),
     ("query", crate::query::STATEMENTS),
     ("range_ops", crate::range_ops::STATEMENTS),

@@ -48,6 +48,15 @@ pub enum ConnectError {
         /// Its version.
         theirs: u32,
     },
+    /// It takes connections and says nothing: stopped, or it hangs.
+    #[error(
+        "the runner (pid {pid}) does not answer: is it stopped (`kill -CONT {pid}`)? \
+         With `kill -9 {pid}` the next command starts another one; jobs go on"
+    )]
+    Silent {
+        /// Its process.
+        pid: u32,
+    },
     /// The connection failed.
     #[error("the runner does not answer: {0}")]
     Io(#[from] io::Error),
@@ -78,6 +87,9 @@ impl AsFd for Connection {
     }
 }
 
+/// A runner that has not answered a greeting by then is stopped, or hangs.
+const GREETING: Duration = Duration::from_secs(10);
+
 /// Connects to the runner that runs.
 ///
 /// # Errors
@@ -98,11 +110,18 @@ pub fn connect(place: &Place) -> Result<Connection, ConnectError> {
             });
         }
     };
+    // A greeting is answered at once; what comes later may take its time.
+    stream.set_read_timeout(Some(GREETING))?;
     let mut connection = Connection { stream, pid: 0 };
     match connection.ask(&Request::Hello { version: VERSION }) {
         Ok(Reply::Hello { version: VERSION, pid }) => {
+            connection.stream.set_read_timeout(None)?;
             connection.pid = pid;
             Ok(connection)
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            let peer = rustix::net::sockopt::socket_peercred(&connection.stream).map_err(io::Error::from)?;
+            Err(ConnectError::Silent { pid: peer.pid.as_raw_nonzero().get().unsigned_abs() })
         }
         Ok(Reply::Hello { version, pid }) => Err(ConnectError::Version { pid, theirs: version }),
         Ok(_) => {

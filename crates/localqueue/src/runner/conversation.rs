@@ -31,13 +31,10 @@ pub(super) async fn serve(runner: Arc<Runner>, mut stream: UnixStream) {
 
 async fn converse(runner: &Arc<Runner>, stream: &mut UnixStream) -> io::Result<()> {
     loop {
-        let mut head = [0; 4];
-        stream.read_exact(&mut head).await?;
-        let mut text = vec![0; frame_len(head)?];
-        stream.read_exact(&mut text).await?;
+        let text = read_frame(stream).await?;
         let reply = match serde_json::from_slice(&text) {
-            Ok(Request::Watch { root, batches, lend }) => {
-                return watch(runner, stream, root, batches, lend).await;
+            Ok(Request::Watch { root, batches, lend, leased }) => {
+                return watch(runner, stream, root, batches, lend, leased).await;
             }
             Ok(Request::Lease(most)) => return lease(runner, stream, most).await,
             Ok(request) => runner.answer(request).await,
@@ -47,6 +44,14 @@ async fn converse(runner: &Arc<Runner>, stream: &mut UnixStream) -> io::Result<(
     }
 }
 
+async fn read_frame(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).await?;
+    let mut text = vec![0; frame_len(head)?];
+    stream.read_exact(&mut text).await?;
+    Ok(text)
+}
+
 /// Says when something changes, until the client leaves; lent cores come back then.
 async fn watch(
     runner: &Arc<Runner>,
@@ -54,6 +59,7 @@ async fn watch(
     root: ByteString,
     batches: Vec<BatchId>,
     lend: Option<(ByteString, JobId)>,
+    leased: Option<Amount>,
 ) -> io::Result<()> {
     let mut news = runner.news.subscribe();
     match runner.root(root.as_path()).await {
@@ -61,32 +67,49 @@ async fn watch(
         Err(refusal) => return stream.write_all(&frame(&Reply::Refused(refusal))?).await,
     }
     let mut lent = None;
-    if let Some((root, job)) = lend
+    if let Some((root, job)) = &lend
         && let Ok(root) = runner.root(root.as_path()).await
     {
         let key = (root.id(), job.batch);
         lent = runner.engine.lend(key, job.index, true).then_some((key, job.index));
     }
+    let of_lease = lend.filter(|_| lent.is_none()).zip(leased);
+    if let Some((job, need)) = &of_lease {
+        runner.leases.lend(job, *need);
+    }
     let result = tell_news(stream, &mut news, &root, &batches).await;
     if let Some((key, index)) = lent {
         runner.engine.lend(key, index, false);
+    }
+    if let Some((job, _)) = &of_lease {
+        runner.leases.take_back(job);
     }
     result
 }
 
 /// Cores that a client uses itself, until it leaves.
 async fn lease(runner: &Arc<Runner>, stream: &mut UnixStream, most: Amount) -> io::Result<()> {
-    let Some(leased) = runner.engine.lease(most) else {
+    let Some(leased) = runner.leases.begin(most) else {
         let no = refusal(RefusalKind::TooLarge, "no core is free now: running jobs have them all");
         return stream.write_all(&frame(&Reply::Refused(no))?).await;
     };
-    let mut result = stream.write_all(&frame(&Reply::Leased(leased))?).await;
-    if result.is_ok() {
-        // Nothing more is said; the end of the connection is the end of the lease.
-        result = stream.read_exact(&mut [0]).await.map(drop);
-    }
-    runner.engine.give_back(leased);
+    let mut left = leased;
+    let result = keep_lease(runner, stream, &mut left).await;
+    runner.leases.end(left);
     result
+}
+
+/// Until the end of the connection, which is the end of the lease. Asked again, it can only become less.
+async fn keep_lease(runner: &Arc<Runner>, stream: &mut UnixStream, leased: &mut Amount) -> io::Result<()> {
+    loop {
+        stream.write_all(&frame(&Reply::Leased(*leased))?).await?;
+        let text = read_frame(stream).await?;
+        if let Ok(Request::Lease(most)) = serde_json::from_slice(&text) {
+            let left = leased.min(&most);
+            runner.leases.end(leased.saturating_sub(&left));
+            *leased = left;
+        }
+    }
 }
 
 async fn tell_news(

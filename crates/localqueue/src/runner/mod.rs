@@ -9,6 +9,7 @@ mod answer;
 mod connect;
 mod conversation;
 mod former;
+mod leases;
 mod origin;
 mod place;
 pub mod protocol;

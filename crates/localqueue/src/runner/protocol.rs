@@ -115,6 +115,9 @@ pub enum Request {
         /// The job that waits, and its root.
         #[serde(default)]
         lend: Option<(ByteString, JobId)>,
+        /// What that job takes, where it is one of a process that has leased its cores.
+        #[serde(default)]
+        leased: Option<Amount>,
     },
     /// Look after this root (its queued jobs go on).
     Attach {

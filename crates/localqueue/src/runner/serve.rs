@@ -16,6 +16,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Notify, broadcast};
 
 use super::conversation;
+use super::leases::Leases;
 use super::origin::Origin;
 use super::place::{Place, PlaceError};
 use super::protocol::{Refusal, RefusalKind};
@@ -81,6 +82,7 @@ pub(super) struct Runner {
     started: Mutex<HashMap<u64, Vec<Entry>>>,
     /// Kept for the running jobs of roots that are not open yet, by root: else others would get their cores.
     reserved: Reserved,
+    pub(super) leases: Leases,
     pub(super) machine: Amount,
     /// The limit of the configuration.
     pub(super) configured: Amount,
@@ -92,6 +94,7 @@ pub(super) struct Runner {
     pub(super) connections: AtomicU64,
     pub(super) ending: AtomicBool,
     end: Notify,
+    rebind: Notify,
     watch: Option<super::watch_dirs::Watch>,
     /// The control groups of jobs, where there are any.
     pub(super) groups: Option<Arc<Delegated>>,
@@ -141,6 +144,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         |root: u64| Origin::read(&place.root_dir(root)).is_some_and(|origin| origin.is_boot_of(&here));
     let running = started.iter().filter(|(root, _)| of_this_boot(**root)).flat_map(|(_, entries)| entries);
     let reserved = Reserved::new(&engine, running);
+    let leases = Leases::new(&engine);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -154,6 +158,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         opening: Mutex::default(),
         started: Mutex::new(started),
         reserved,
+        leases,
         machine: settings.machine,
         configured: settings.limit,
         limits: Mutex::new(limits),
@@ -163,11 +168,12 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         connections: AtomicU64::new(0),
         ending: AtomicBool::new(false),
         end: Notify::new(),
+        rebind: Notify::new(),
         watch: super::watch_dirs::Watch::new(),
         groups,
     });
     runtime.block_on(async {
-        let listener = bind(&place).map_err(failed("the socket"))?;
+        let mut listener = bind(&place).map_err(failed("the socket"))?;
         let _ = writeln!(word, "ready");
         drop(word);
         runner.clone().take_up_roots().await;
@@ -183,6 +189,10 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
                         tracing::warn!("a connection failed: {error}");
                         tokio::task::yield_now().await;
                     }
+                },
+                () = runner.rebind.notified() => match bind(&place) {
+                    Ok(anew) => listener = anew,
+                    Err(error) => tracing::warn!("the socket cannot be made anew: {error}"),
                 },
                 () = runner.end.notified() => break,
             }
@@ -331,6 +341,10 @@ impl Runner {
                     super::watch_dirs::Seen::HomeGone => {
                         tracing::warn!("the runner's directory was removed: it ends");
                         runner.begin_end();
+                    }
+                    super::watch_dirs::Seen::SocketGone => {
+                        tracing::warn!("somebody removed the socket: it is made anew");
+                        runner.rebind.notify_one();
                     }
                     super::watch_dirs::Seen::Events(path) => {
                         let runner = runner.clone();

@@ -13,6 +13,8 @@ use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch,
 pub(crate) enum Seen {
     /// The runner's directory was removed or moved.
     HomeGone,
+    /// The socket was removed.
+    SocketGone,
     /// Somebody put an event into this root.
     Events(PathBuf),
 }
@@ -52,11 +54,11 @@ impl Watch {
                     tell(Seen::HomeGone);
                 }
                 // The directory itself lives on while we have files of it open.
-                Ok(event) if event.events().contains(ReadFlags::DELETE) => {
-                    if event.file_name().is_some_and(|name| name == c"lock") {
-                        tell(Seen::HomeGone);
-                    }
-                }
+                Ok(event) if event.events().contains(ReadFlags::DELETE) => match event.file_name() {
+                    Some(name) if name == c"lock" => tell(Seen::HomeGone),
+                    Some(name) if name == c"socket" => tell(Seen::SocketGone),
+                    _ => {}
+                },
                 Ok(event) => {
                     let roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
                     if let Some(root) = roots.get(&event.wd()).cloned() {
