@@ -379,3 +379,51 @@ fn what_has_not_run_costs_get_nothing() {
     // It was 14 s, for a look at each.
     assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
 }
+
+#[test]
+fn a_prefix_begins_a_line_whatever_the_job_before_ended_with() {
+    let world = World::new();
+    let batch = world.map(["--", "printf", "%s", ":::", "a", "b"]);
+    world.cluster(["wait", &batch]).good();
+    let text = format!("{batch}.0: a\n{batch}.1: b");
+    world.cluster(["logs", "--prefix", &batch]).good().prints(text);
+    world.cluster(["logs", &batch]).good().prints("ab");
+}
+
+#[test]
+fn a_run_that_never_was_is_named() {
+    let world = World::new();
+    let batch = world.submit(["--hold", "--", "true"]);
+    for run in ["0", "1", "3"] {
+        world.cluster(["logs", "--run", run, &batch]).code(2).says([format!("had no run {run}").as_str()]);
+    }
+}
+
+#[test]
+fn who_leaves_by_a_signal_ends_as_by_it() {
+    let world = World::new();
+    let (said, gate) = (world.fifo("said"), world.fifo("gate"));
+    let batch = world.submit(["--sh", &format!("{}; {}", said.say_text("up"), gate.wait_text())]);
+    said.hear();
+    for (signal, code) in [(2, 130), (15, 143), (1, 129)] {
+        for words in [["attach", &batch], ["wait", &batch]] {
+            let called = world.start(words);
+            wait_for("it listens", || cluster_tests::catches(called.pid(), signal));
+            called.signal(signal);
+            assert_eq!(called.end().code, code, "{words:?}");
+        }
+    }
+    gate.let_go(1);
+    world.cluster(["wait", &batch]).good();
+}
+
+#[test]
+fn who_waits_at_a_drained_runner_is_told() {
+    let world = World::new();
+    world.cluster(["local", "start"]).good();
+    world.cluster(["local", "drain"]).good();
+    let batch = world.submit(["--", "true"]);
+    world.cluster(["wait", "--timeout", "0.1s", &batch]).code(4).says(["drained", "--off"]);
+    world.cluster(["local", "drain", "--off"]).good();
+    world.cluster(["wait", &batch]).good();
+}

@@ -310,6 +310,6 @@ fn a_stopped_runner_is_named() {
     cluster_tests::kill(pid, 19);
     let status = world.cluster(["local", "status"]).code(3);
     cluster_tests::kill(pid, 18);
-    status.says([&pid.to_string(), "kill -CONT"]);
+    status.says([pid.to_string().as_str(), "kill -CONT"]);
     world.cluster(["local", "status"]).good();
 }

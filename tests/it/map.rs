@@ -408,3 +408,20 @@ fn inputs_from_a_terminal_are_asked_for() {
     let outcome = world.program("script").args(["-qec", &map, "/dev/null"]).stdin("x\n\u{4}").end();
     assert!(outcome.out().contains("Ctrl-D ends them"), "{}", outcome.out());
 }
+
+#[test]
+fn an_option_that_is_none_is_named_before_the_command() {
+    let world = World::new();
+    let cases: [(&[&str], &str); 4] = [
+        (&["--rnage", "1-3", "--", "echo"], "no option --rnage (did you mean --range?)"),
+        (
+            &["-n", "x", "--tme", "3", "--range", "1-3", "--", "echo"],
+            "no option --tme (did you mean --time?)",
+        ),
+        (&[":::", "a", "--", "echo"], "come after the command"),
+        (&["echo", ":::", "a"], "write -- before the command: -- echo ::: a"),
+    ];
+    for (words, text) in cases {
+        world.cluster(["map"].iter().chain(words)).code(2).says([text]);
+    }
+}

@@ -326,7 +326,7 @@ fn a_run_in_the_foreground_ends_with_its_terminal() {
     let run = world.start(["run", "--foreground", "--sh", &format!("{}; sleep 1000", said.say_text("up"))]);
     said.hear();
     run.signal(1);
-    run.end().code(130);
+    run.end().code(129);
     assert_eq!(world.state("1"), "failed cancelled");
 }
 

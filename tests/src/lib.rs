@@ -22,7 +22,7 @@ pub use call::{Background, Call};
 pub use fifo::Fifo;
 pub use outcome::Outcome;
 pub use privileges::{SmallDisk, is_root, long_form, skipped, small_disk};
-pub use processes::{has_process_with, is_alive, kill, processes_with};
+pub use processes::{catches, has_process_with, is_alive, kill, processes_with};
 pub use random::Random;
 pub use site::{Calls, Kind, Outage, SYSTEM, Site, Wish, is_real, refuses_over_limit};
 pub use sql::{Seized, execute};

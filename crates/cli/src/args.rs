@@ -19,7 +19,8 @@ use crate::commands;
 #[command(
     after_help = "A job is 17.3, a batch 17. Selectors: 17, 17.3, 17.0-99:2, last, name=GLOB, state=STATE, \
     meta.KEY=VALUE, system=NAME.\nExit codes: 0 good, 1 some job did not succeed, 2 usage or config, 3 out of \
-    reach, 4 wait timed out, 5 store, 6 refused, 7 uncertain, 70 our bug, 130 interrupted."
+    reach, 4 wait timed out, 5 store, 6 refused, 7 uncertain, 70 our bug, 128 + N ended \
+    by signal N (130: Ctrl-C)."
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! Exit codes, and what is printed with them.
 //!
 //! 0 good · 1 some job did not succeed · 2 usage or config · 3 scheduler or host out of reach · 4 wait timed
-//! out · 5 store · 6 refused by the scheduler · 7 uncertain · 70 our bug · 130 interrupted.
+//! out · 5 store · 6 refused by the scheduler · 7 uncertain · 70 our bug · 128 + N ended by signal N (130: Ctrl-C).
 
 use std::process::ExitCode;
 
@@ -26,6 +26,16 @@ impl Exit {
     pub(crate) const UNCERTAIN: Self = Self(7);
     pub(crate) const BUG: Self = Self(70);
     pub(crate) const INTERRUPTED: Self = Self(130);
+
+    /// As a shell has it for what a signal ended.
+    pub(crate) fn by(signal: i32) -> Self {
+        Self(u8::try_from(128 + signal).unwrap_or(Self::INTERRUPTED.0))
+    }
+
+    /// Whether a signal ended it.
+    pub(crate) fn is_by_signal(self) -> bool {
+        self.0 > 128
+    }
 }
 
 /// Wrong use, as an error: exit code 2.

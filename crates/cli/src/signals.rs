@@ -4,19 +4,22 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cluster_client::{ClientError, Stage};
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::exit::Exit;
 use crate::output::talk;
 
 /// The signals that were sent to us since they are watched.
 pub(crate) struct Signals {
     bell: UnixStream,
     last: Arc<AtomicUsize>,
+    /// The last one that was taken.
+    taken: AtomicI32,
 }
 
 impl Signals {
@@ -29,7 +32,7 @@ impl Signals {
             signal_hook::flag::register_usize(signal, last.clone(), signal as usize)?;
             signal_hook::low_level::pipe::register(signal, ring.try_clone()?)?;
         }
-        Ok(Self { bell, last })
+        Ok(Self { bell, last, taken: AtomicI32::new(SIGINT) })
     }
 
     /// Says `text` at the first one and ends this process by it; for what waits, and has nothing to lose.
@@ -59,7 +62,14 @@ impl Signals {
     pub(crate) fn take(&self) -> Option<i32> {
         let mut buffer = [0; 64];
         while matches!(io::Read::read(&mut &self.bell, &mut buffer), Ok(1..)) {}
-        Some(self.last.swap(0, Ordering::SeqCst) as i32).filter(|&signal| signal != 0)
+        let signal = Some(self.last.swap(0, Ordering::SeqCst) as i32).filter(|&signal| signal != 0)?;
+        self.taken.store(signal, Ordering::SeqCst);
+        Some(signal)
+    }
+
+    /// As if the one that was taken last had ended us.
+    pub(crate) fn exit(&self) -> Exit {
+        Exit::by(self.taken.load(Ordering::SeqCst))
     }
 }
 

@@ -3,9 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, CommandFactory as _};
 use cluster_client::Stage;
 use cluster_core::{ByteString, Command};
+use cluster_options::nearest;
 
 use crate::context::Context;
 use crate::exit::usage;
@@ -88,12 +89,22 @@ impl WhatArgs {
     }
 }
 
-/// A word in a script's place that is no file and looks like an option.
-fn unknown_option(word: &OsStr) -> anyhow::Error {
+/// A word before the script or command that is no file and looks like an option.
+pub(crate) fn unknown_option(word: &OsStr) -> anyhow::Error {
     let name = word.to_string_lossy();
     let bare = name.trim_start_matches('-').split('=').next().unwrap_or_default();
     let catalogue = cluster_options::Catalogue::builtin();
-    let near: Vec<_> = catalogue.nearest(bare).iter().map(|near| format!("--{near}")).collect();
+    let program = crate::args::Args::command();
+    let ours: Vec<&str> = program
+        .get_subcommands()
+        .filter(|command| ["run", "submit", "map"].contains(&command.get_name()))
+        .flat_map(|command| command.get_arguments().filter_map(clap::Arg::get_long))
+        .collect();
+    let mut near: Vec<_> = nearest(bare, ours).into_iter().chain(catalogue.nearest(bare)).collect();
+    near.sort_unstable();
+    near.dedup();
+    near.retain(|near| *near != bare);
+    let near: Vec<_> = near.iter().map(|near| format!("--{near}")).collect();
     let near = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
     usage(format!("there is no option {name}{near}; for a command write -- before it"))
 }

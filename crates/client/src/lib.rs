@@ -21,7 +21,7 @@ pub mod system;
 pub mod tidy;
 pub mod watch;
 
-pub use client::{Again, Client, Launcher, Lender, Scheduling, Settings, SubmitOptions, Systems};
+pub use client::{Again, Client, LOCAL, Launcher, Lender, Scheduling, Settings, SubmitOptions, Systems};
 pub use error::ClientError;
 pub use job::{Filter, Job};
 pub use layout::Layout;

@@ -22,7 +22,7 @@ const TARGETS: &[Target] = &[
 ];
 
 /// What a reader gets: a second for each input is far too much, half a gigabyte too.
-const LIMITS: [&str; 4] = ["-max_len=8192", "-timeout=10", "-rss_limit_mb=1024", "-malloc_limit_mb=512"];
+const LIMITS: [&str; 4] = ["-max_len=8192", "-timeout=30", "-rss_limit_mb=1024", "-malloc_limit_mb=512"];
 
 /// Runs the targets that are named, or all, for so many seconds each (`--seconds`, 900).
 pub(crate) fn run(workspace: &Workspace, words: &[&str]) -> anyhow::Result<()> {

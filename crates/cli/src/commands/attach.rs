@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::commands::show::state_text;
-use crate::commands::stream::{AsItIs, OnInterrupt, stream};
+use crate::commands::stream::{AsItIs, OnInterrupt, stream, tell_if_drained};
 use crate::context::Context;
 use crate::exit::{Exit, is_broken_pipe, usage};
 use crate::output::{is_terminal, span, talk};
@@ -71,7 +71,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             }
         };
         exit = Exit(exit.0.max(code.0));
-        if exit == Exit::INTERRUPTED {
+        if exit.is_by_signal() {
             break;
         }
     }
@@ -93,7 +93,7 @@ fn attach_one(context: &mut Context, job: JobId, signals: &Signals) -> anyhow::R
         }
         Ok(None) => {
             come_back(job.batch);
-            Ok(Exit::INTERRUPTED)
+            Ok(signals.exit())
         }
         Err(error) if is_broken_pipe(&error) => {
             if !context.client.job(job)?.row.state.is_end() {
@@ -180,11 +180,16 @@ fn print_until_over(
                 bar.finish_and_clear();
             }
             leave(context, batch)?;
-            return Ok(Exit::INTERRUPTED);
+            return Ok(signals.exit());
         }
         match &mut watch {
             _ if ticker.is_some() => drop(wait(None, signals, Some(TICK))?),
-            None => watch = Some(context.client.watch(&[batch], lender.as_ref())?),
+            None => {
+                watch = Some(context.client.watch(&[batch], lender.as_ref())?);
+                if row.count_of(JobState::Queued) > 0 {
+                    tell_if_drained(&context.client);
+                }
+            }
             Some(open) => {
                 let patience =
                     (!context.is_foreground() && context.client.is_elsewhere(&[batch])?).then_some(ELSEWHERE);

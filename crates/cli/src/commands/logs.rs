@@ -57,10 +57,11 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     for selection in context.select_some(&args.selectors)? {
         let query = JobQuery { jobs: selection.jobs, limit: u32::MAX, ..JobQuery::default() };
         let rows = context.client.store()?.jobs(selection.batch, &query)?;
-        // Of a whole batch, those that have not started have nothing to say.
+        // Of a whole batch, those that have not started have nothing to say; but who names a run means it.
+        let all = args.follow || args.run.is_some();
         jobs.extend(
             rows.iter()
-                .filter(|row| row.started.is_some() || row.state == JobState::Running || args.follow)
+                .filter(|row| all || row.started.is_some() || row.state == JobState::Running)
                 .map(|row| row.id),
         );
     }
@@ -73,10 +74,11 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         Some(path) => Some(NewFile::create(&context.cwd.join(path), args.force)?),
         None => None,
     };
-    let mut sink: Box<dyn Write> = match &export {
+    let to: Box<dyn Write> = match &export {
         Some(file) => Box::new(BufWriter::new(file.file()?)),
         None => Box::new(BufWriter::new(io::stdout().lock())),
     };
+    let mut sink = Ending { to, last: b'\n' };
     let (mut cleaned, mut no_run, asked) = (Cleaned::default(), 0, jobs.len() as u64);
     for id in jobs {
         let from = match open(&mut context, id, args.run, which)? {
@@ -95,6 +97,10 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             Found::Output(from) => Ok(from),
             _ => anyhow::bail!("the output of job {id} was cleaned while it was read"),
         };
+        // A prefix begins a line, whatever the job before ended with.
+        if args.prefix && sink.last != b'\n' {
+            sink.write_all(b"\n")?;
+        }
         print(from, again, &mut sink, &of_job(&choice, args, id))?;
     }
     sink.flush()?;
@@ -111,6 +117,24 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     })
 }
 
+/// Knows how what was written ends.
+struct Ending {
+    to: Box<dyn Write>,
+    last: u8,
+}
+
+impl Write for Ending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.last = bytes[..written].last().copied().unwrap_or(self.last);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
 /// What there is of a run.
 enum Found {
     Output(output::Output),
@@ -120,6 +144,9 @@ enum Found {
 
 fn open(context: &mut Context, id: JobId, run: Option<u32>, which: Stream) -> anyhow::Result<Found> {
     let mut row = context.client.job(id)?.row;
+    if run.is_some_and(|run| run == row.run) && row.started.is_none() && row.state != JobState::Running {
+        return Ok(Found::NoRun);
+    }
     if let Some(run) = run.filter(|run| *run != row.run) {
         let Some(earlier) = context.client.store()?.runs(id)?.into_iter().find(|row| row.run == run) else {
             return Ok(Found::NoRun);
@@ -228,7 +255,7 @@ fn follow(mut context: Context, args: &Args, jobs: &[JobId], choice: Choice) -> 
     };
     let (client, leave) = (&mut context.client, OnInterrupt::Leave);
     let row = stream(client, *job, &signals, lender.as_ref(), leave, patience, &mut followed)?;
-    Ok(if row.is_some() { Exit::GOOD } else { Exit::INTERRUPTED })
+    Ok(if row.is_some() { Exit::GOOD } else { signals.exit() })
 }
 
 /// The choice with the job's id before each line, where that was asked for.

@@ -18,7 +18,7 @@ use crate::output::talk;
 use crate::signals::{Reading, Signals};
 use crate::sources::{SourceArgs, split_lists};
 use crate::spec_args::SpecArgs;
-use crate::what_args::after_dashes;
+use crate::what_args::{after_dashes, unknown_option};
 
 /// The options of `map`.
 #[derive(Debug, clap::Args)]
@@ -54,8 +54,7 @@ pub(crate) struct Args {
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let Args { spec, sources, detach, foreground, unordered, sh, words } = args;
     if sh.is_none() && !words.is_empty() && !after_dashes(words.len()) {
-        let line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-        return Err(usage(format!("write -- before the command: -- {line}")));
+        return Err(no_command(&words));
     }
     let words = split_lists(words);
     let first = match (&sh, words.command.first()) {
@@ -122,6 +121,19 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
         (false, false) => Printing::InOrder,
     };
     attach::follow(&mut context, batch, printing, &signals)
+}
+
+/// What stands where only options and `--` may: a word of the command, or an option that there is not.
+fn no_command(words: &[OsString]) -> anyhow::Error {
+    let first = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    if first.starts_with(":::") {
+        return usage(format!("{first} and its inputs come after the command: -- COMMAND {first} INPUT..."));
+    }
+    if first.starts_with('-') && first.len() > 1 {
+        return unknown_option(&words[0]);
+    }
+    let line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    usage(format!("write -- before the command: -- {line}"))
 }
 
 /// A placeholder that is none would be taken for text, and the input put behind it.

@@ -36,8 +36,7 @@ pub(crate) struct Args {
 /// Our own failure, as `timeout` and `env` have it.
 const OURS: Exit = Exit(125);
 
-/// As if the signals HUP and PIPE had ended us.
-const HUNG_UP: Exit = Exit(129);
+/// As if the signal PIPE had ended us.
 const BROKEN_PIPE: Exit = Exit(141);
 
 pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
@@ -73,11 +72,11 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let job = JobId { batch, index: 0 };
     let client = &mut context.client;
     match stream(client, job, &signals, lender.as_ref(), on_interrupt, patience, &mut AsItIs) {
-        Ok(Some(row)) => Ok(report(&row, interrupted)),
+        Ok(Some(row)) => Ok(report(&row, interrupted.then(|| signals.exit()))),
         // The terminal is gone.
         Ok(None) => {
             come_back(batch);
-            Ok(HUNG_UP)
+            Ok(signals.exit())
         }
         // As SIGPIPE would end a command in its place: nobody reads what it prints.
         Err(error) if is_broken_pipe(&error) => {
@@ -98,13 +97,15 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
 }
 
 /// What the job's end is for whoever ran it.
-fn report(row: &JobRow, interrupted: bool) -> Exit {
+fn report(row: &JobRow, interrupted: Option<Exit>) -> Exit {
     let code = match row.cause {
         Some(Cause::Exit(code)) => code,
         Some(Cause::Signal(signal)) => 128 + signal,
         Some(Cause::Timeout) => 124,
-        Some(Cause::Cancelled) if interrupted => 130,
-        Some(Cause::Cancelled) => row.status.map_or(143, cluster_core::ExitStatus::code),
+        Some(Cause::Cancelled) => match interrupted {
+            Some(exit) => exit.0.into(),
+            None => row.status.map_or(143, cluster_core::ExitStatus::code),
+        },
         Some(_) | None => 125,
     };
     let quiet = matches!(row.cause, Some(Cause::Exit(_) | Cause::Signal(_)));

@@ -67,7 +67,9 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
         }
     }
     cleaned.tell();
-    Ok(Exit::GOOD)
+    let from_files = args.script || args.command || args.input;
+    // What was asked for is not there any more, as `get` and `logs` have it.
+    Ok(if from_files && cleaned.count() > 0 { Exit::JOB_FAILED } else { Exit::GOOD })
 }
 
 fn jobs(context: &mut Context, args: &Args, selection: &Selection) -> anyhow::Result<Vec<JobId>> {
@@ -141,6 +143,9 @@ fn show_job(context: &mut Context, args: &Args, id: JobId, cleaned: &mut Cleaned
         let from_files = args.script || args.command || args.input;
         if from_files && !context.common.json {
             return Ok(());
+        }
+        if args.script {
+            return output::json(&json!({ "v": 1, "job": id, "script": null }));
         }
     } else if let Some(at) =
         job.row.cleaned.filter(|_| is_cleaned(context.client.layout(), &job.row, Stream::Out))

@@ -8,7 +8,7 @@ use cluster_client::arrival::wait_for_outputs;
 use cluster_client::follow::Follower;
 use cluster_client::output::{Copier, Stream};
 use cluster_client::{Client, Lender, Watch};
-use cluster_core::{IndexSet, JobId};
+use cluster_core::{IndexSet, JobId, JobState};
 use cluster_jobsdb::{JobRow, Selection};
 use cluster_localqueue::runner::protocol::Action;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -86,6 +86,9 @@ pub(crate) fn stream(
         if ticker.is_none() && watch.is_none() {
             // Looked before the watch stood: what ended in between is seen at the next look.
             watch = Some(client.watch(&[job.batch], lender)?);
+            if row.state == JobState::Queued {
+                tell_if_drained(client);
+            }
         } else {
             let changed = wait(watch.as_ref(), &follower, signals)?;
             if let Some(signal) = signals.take() {
@@ -117,6 +120,13 @@ pub(crate) fn stream(
     finish(client, &row, &follower, sink)?;
     sink.end()?;
     Ok(Some(row))
+}
+
+/// Who waits for what nothing lets start should know why.
+pub(crate) fn tell_if_drained(client: &Client) {
+    if client.status().is_ok_and(|report| report.is_some_and(|report| report.draining)) {
+        talk("cluster: the runner is drained: nothing starts before `cluster local drain --off`");
+    }
 }
 
 /// What was packed, or written after the last look, is taken from where the follower was.

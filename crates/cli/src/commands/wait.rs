@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use cluster_client::system::{Foreign, System, Wanted};
-use cluster_client::{Look, Until, Waited, Waiting};
+use cluster_client::{LOCAL, Look, Until, Waited, Waiting};
 use cluster_core::{
     BatchId, ForeignDependency, IndexSet, JobId, JobState, RemoteId, Selector, Walltime, shell,
 };
 use cluster_jobsdb::Selection;
 
 use crate::choose;
+use crate::commands::stream::tell_if_drained;
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::output::{json, span, talk};
@@ -137,6 +138,14 @@ fn ours(
     let uncertain = args.uncertain.unwrap_or(context.config.uncertain_limit).as_duration();
     let how = Waiting { until, timeout, lend: lender.as_ref(), uncertain };
     let quiet = context.common.quiet;
+    let mut queued = false;
+    for selection in &selected {
+        let batch = context.client.batch(selection.batch)?;
+        queued |= batch.scheduler == LOCAL && batch.count_of(JobState::Queued) > 0;
+    }
+    if queued && !quiet {
+        tell_if_drained(&context.client);
+    }
     let waited = context.client.wait(&selected, how, |look| match look {
         Look::Said(text) if !quiet => talk(&format!("cluster: {text}")),
         _ => {}

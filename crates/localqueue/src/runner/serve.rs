@@ -342,6 +342,8 @@ impl Runner {
                         tracing::warn!("the runner's directory was removed: it ends");
                         runner.begin_end();
                     }
+                    // Its own end removes it as well.
+                    super::watch_dirs::Seen::SocketGone if runner.ending.load(Ordering::SeqCst) => {}
                     super::watch_dirs::Seen::SocketGone => {
                         tracing::warn!("somebody removed the socket: it is made anew");
                         runner.rebind.notify_one();
