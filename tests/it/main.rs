@@ -13,6 +13,7 @@ mod fault_step;
 mod files;
 mod follow;
 mod job;
+mod library;
 mod local;
 mod map;
 mod output;

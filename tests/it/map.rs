@@ -355,7 +355,7 @@ fn lists_go_beside_other_sources() {
     world.cluster(["map", "--", "echo", ":::+", "a"]).code(2).says([":::+"]);
     // Counted in the order of the help, wherever they stand.
     world.file("a1.txt", "");
-    assert_eq!(map(&world, &["--glob", "a1.*", "--range", "7", "--", "echo", "{1}", "{2}"]), "7 a1.txt\n");
+    assert_eq!(map(&world, &["--glob", "a1.*", "--range", "7", "--", "echo", "{1}", "{2}"]), "a1.txt 7\n");
 }
 
 #[test]
@@ -424,4 +424,17 @@ fn an_option_that_is_none_is_named_before_the_command() {
     for (words, text) in cases {
         world.cluster(["map"].iter().chain(words)).code(2).says([text]);
     }
+}
+
+#[test]
+fn columns_are_counted_in_the_order_of_the_command_line() {
+    let world = World::new();
+    world.file("t.csv", "x,y\np,q\n");
+    let first =
+        ["--glob", "*.csv", "--range", "1-2", "--csv", "t.csv", "--", "echo", "{1}", "{2}", "{3}", "{4}"];
+    assert_eq!(map(&world, &first), "t.csv 1 p q\nt.csv 2 p q\n");
+    let turned = ["--csv", "t.csv", "--range=1-2", "--glob=*.csv", "--", "echo", "{1}", "{y}", "{3}", "{4}"];
+    assert_eq!(map(&world, &turned), "p q 1 t.csv\np q 2 t.csv\n");
+    let twice = ["map", "--from", "-", "--csv", "-", "--", "echo"];
+    world.cluster(twice).code(2).says(["standard input (-) can be read once"]);
 }

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use clap::{ArgMatches, FromArgMatches};
 use cluster_client::Stage;
 use cluster_core::inputs::{InputPlan, Link, Source, SourceKind};
 
@@ -16,11 +17,9 @@ use crate::exit::usage;
 use crate::output::talk;
 
 /// The options that name inputs; `:::` lists are among the command's words.
-///
-/// Their columns are counted in the order of the fields here, and the lists come last.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Inputs")]
-pub(crate) struct SourceArgs {
+struct Flags {
     /// Numbers: 1-100, 0-20:5
     #[arg(long, value_name = "FIRST-LAST[:STEP]", allow_hyphen_values = true)]
     range: Vec<String>,
@@ -45,6 +44,58 @@ pub(crate) struct SourceArgs {
     /// Never put the input after a command without a placeholder; the job has CLUSTER_JOB_INDEX to go by
     #[arg(long)]
     no_append: bool,
+}
+
+/// What the user named, in the order of the command line: columns are counted over it.
+#[derive(Debug, Clone)]
+enum Given {
+    Range(String),
+    Glob(String),
+    From(PathBuf),
+    Csv(PathBuf),
+    JsonLines(PathBuf),
+}
+
+/// The options that name inputs, as they were given.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceArgs {
+    given: Vec<Given>,
+    zip: bool,
+    per_job: u32,
+    no_append: bool,
+}
+
+impl clap::Args for SourceArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Flags::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Flags::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for SourceArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let Flags { range, glob, from, csv, json_lines, zip, per_job, no_append } =
+            Flags::from_arg_matches(matches)?;
+        let mut given: Vec<(usize, Given)> = Vec::new();
+        let mut add = |id: &str, of_kind: Vec<Given>| {
+            given.extend(matches.indices_of(id).into_iter().flatten().zip(of_kind));
+        };
+        add("range", range.into_iter().map(Given::Range).collect());
+        add("glob", glob.into_iter().map(Given::Glob).collect());
+        add("from", from.into_iter().map(Given::From).collect());
+        add("csv", csv.into_iter().map(Given::Csv).collect());
+        add("json_lines", json_lines.into_iter().map(Given::JsonLines).collect());
+        given.sort_by_key(|(place, _)| *place);
+        Ok(Self { given: given.into_iter().map(|(_, one)| one).collect(), zip, per_job, no_append })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// A command's words and the `:::` lists after it.
@@ -72,29 +123,29 @@ impl SourceArgs {
     /// Copies the inputs into the stage and says how they make jobs.
     pub(crate) fn plan(&self, stage: &mut Stage, words: &Words, cwd: &Path) -> anyhow::Result<InputPlan> {
         let mut sources = Vec::new();
-        for range in &self.range {
-            sources.push((Link::Cross, parse_range(range)?, Vec::new()));
+        let from_stdin = |given: &&Given| match given {
+            Given::From(path) | Given::Csv(path) | Given::JsonLines(path) => path == Path::new("-"),
+            Given::Range(_) | Given::Glob(_) => false,
+        };
+        if self.given.iter().filter(from_stdin).count() > 1 {
+            return Err(usage("standard input (-) can be read once: put the other inputs into a file"));
         }
-        for pattern in &self.glob {
-            let paths = glob(pattern, cwd)?;
-            if paths.is_empty() {
-                return Err(usage(format!("--glob {pattern}: no path matches, so there are no inputs")));
-            }
-            sources.push((
-                Link::Cross,
-                store(stage, paths.iter().map(|path| path.as_os_str().as_bytes()))?,
-                Vec::new(),
-            ));
-        }
-        for path in &self.from {
-            sources.push((Link::Cross, lines(stage, path, cwd)?, Vec::new()));
-        }
-        for path in &self.csv {
-            let (kind, columns) = csv_rows(stage, path, cwd)?;
-            sources.push((Link::Cross, kind, columns));
-        }
-        for path in &self.json_lines {
-            let (kind, columns) = json_rows(stage, path, cwd)?;
+        for given in &self.given {
+            let (kind, columns) = match given {
+                Given::Range(range) => (parse_range(range)?, Vec::new()),
+                Given::Glob(pattern) => {
+                    let paths = glob(pattern, cwd)?;
+                    if paths.is_empty() {
+                        return Err(usage(format!(
+                            "--glob {pattern}: no path matches, so there are no inputs"
+                        )));
+                    }
+                    (store(stage, paths.iter().map(|path| path.as_os_str().as_bytes()))?, Vec::new())
+                }
+                Given::From(path) => (lines(stage, path, cwd)?, Vec::new()),
+                Given::Csv(path) => csv_rows(stage, path, cwd)?,
+                Given::JsonLines(path) => json_rows(stage, path, cwd)?,
+            };
             sources.push((Link::Cross, kind, columns));
         }
         if let Some((Link::Zip, _)) = words.lists.first()

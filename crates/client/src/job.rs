@@ -5,13 +5,15 @@ use std::io;
 use std::time::Duration;
 
 use cluster_core::bytestring::printable;
-use cluster_core::{IndexSet, JobId, JobState};
+use cluster_core::{IndexSet, JobId, JobState, Timestamp};
 use cluster_jobsdb::{BatchFilter, BatchRow, JobQuery, JobRow, Selection, StoreError};
 use cluster_localqueue::runner::protocol::Action;
 
-use crate::client::{Again, Client};
+use crate::arrival::wait_for_outputs;
+use crate::client::{Again, Client, LOCAL};
 use crate::error::ClientError;
 use crate::output::{self, Output, Stream};
+use crate::tidy::Removed;
 use crate::watch::{Waited, Waiting};
 
 /// Which jobs [`Client::jobs`] gives; the default is all.
@@ -46,7 +48,7 @@ impl Job {
 
     /// The time it ran, so far or in all.
     pub fn run_time(&self) -> Option<Duration> {
-        Some(self.row.ended.unwrap_or_else(cluster_core::Timestamp::now).since(self.row.started?))
+        Some(self.row.ended.unwrap_or_else(Timestamp::now).since(self.row.started?))
     }
 
     fn selection(&self) -> [Selection; 1] {
@@ -97,14 +99,19 @@ impl Job {
         client.act(Action::Release, &self.selection()).map(drop)
     }
 
-    /// Sends it again.
+    /// Sends it again, to where it was.
     ///
     /// # Errors
-    /// As [`Client::retry`].
+    /// As [`Client::retry`] and [`Client::resubmit_to`].
     pub fn retry(&self, client: &mut Client) -> Result<(), ClientError> {
+        let batch = self.id().batch;
         let one = IndexSet::range(self.id().index, self.id().index + 1);
-        let again = Again::of(client.last_spec(self.id().batch)?);
-        client.retry(self.id().batch, &one, again).map(drop)
+        let again = Again::of(client.last_spec(batch)?);
+        if client.batch(batch)?.scheduler == LOCAL {
+            return client.retry(batch, &one, again).map(drop);
+        }
+        let system = client.system(&self.system)?;
+        client.resubmit_to(&system, batch, &one, &again, &mut |_| ()).map(drop)
     }
 
     /// One of its outputs.
@@ -113,6 +120,41 @@ impl Job {
     /// What the file system says.
     pub fn output(&self, client: &Client, stream: Stream) -> io::Result<Output> {
         output::open(client.layout(), self.id(), self.row.k, self.row.output.as_ref(), stream)
+    }
+
+    /// Copies one of its outputs and marks the job as collected; returns how many bytes it was. What has not arrived
+    /// yet over a network file system is waited for.
+    ///
+    /// # Errors
+    /// What the file system says, also where the output is not there in full after `patience`.
+    pub fn collect(
+        &mut self,
+        client: &mut Client,
+        stream: Stream,
+        patience: Duration,
+        to: &mut dyn io::Write,
+    ) -> Result<u64, ClientError> {
+        if let Some(late) = wait_for_outputs(client.layout(), std::slice::from_ref(&self.row), patience).pop()
+        {
+            return Err(ClientError::file("find all of", late, io::ErrorKind::NotFound.into()));
+        }
+        let path = client.layout().batch(self.id().batch);
+        let copied = self.output(client, stream).and_then(|mut from| io::copy(&mut from, to));
+        let bytes = copied.map_err(|e| ClientError::file("copy an output from", path, e))?;
+        let one = IndexSet::range(self.id().index, self.id().index + 1);
+        client.store()?.mark_collected(self.id().batch, Some(&one), Timestamp::now())?;
+        self.refresh(client)?;
+        Ok(bytes)
+    }
+
+    /// Removes its files; what the store knows of it stays.
+    ///
+    /// # Errors
+    /// As [`Client::clean`].
+    pub fn clean(&mut self, client: &mut Client) -> Result<Removed, ClientError> {
+        let removed = client.clean(&self.selection(), false, false)?;
+        self.refresh(client)?;
+        Ok(removed)
     }
 }
 

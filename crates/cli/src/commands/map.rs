@@ -25,8 +25,8 @@ use crate::what_args::{after_dashes, unknown_option};
 #[command(
     after_help = "Placeholders: {} the input, {.} without its extension, {/} its base name, {//} its directory, \
     {/.} both, {#} the job's number from 1, {1} {2.} columns by number, {name} by name. Without one the input is the \
-    last word. Columns are counted over --range, --glob, --from, --csv, --json-lines and ::: lists, in this order \
-    wherever they stand.\n\nExamples:\n  cluster map -- gzip -k ::: *.txt\n  cluster map --glob 'src/**/*.rs' -- wc -l\n  \
+    last word. Columns are counted over the sources in their order on the command line, each with as \
+    many as it has.\n\nExamples:\n  cluster map -- gzip -k ::: *.txt\n  cluster map --glob 'src/**/*.rs' -- wc -l\n  \
     cluster map --range 1-100 -- ./simulate --seed {}\n  cluster map --csv samples.csv --sh 'align {read1} > {sample}.bam'"
 )]
 pub(crate) struct Args {
