@@ -353,9 +353,6 @@ fn lists_go_beside_other_sources() {
     let words = ["--range", "1-2", "--", "echo", "{1}", "{2}", ":::+", "a", "b"];
     assert_eq!(map(&world, &words), "1 a\n2 b\n");
     world.cluster(["map", "--", "echo", ":::+", "a"]).code(2).says([":::+"]);
-    // Counted in the order of the help, wherever they stand.
-    world.file("a1.txt", "");
-    assert_eq!(map(&world, &["--glob", "a1.*", "--range", "7", "--", "echo", "{1}", "{2}"]), "a1.txt 7\n");
 }
 
 #[test]
