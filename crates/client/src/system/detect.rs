@@ -1,7 +1,9 @@
 //! Which schedulers answer on this host.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cluster_core::Timestamp;
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::System;
 use super::error::SystemError;
+use super::queue::LOCATING;
 use super::shared::replace;
 
 /// A probe that takes longer is killed.
@@ -69,11 +72,11 @@ impl Detected {
 /// # Errors
 /// Where the answer cannot be kept.
 pub fn detect(systems: &[System], anew: bool) -> Result<Detected, SystemError> {
-    let there = |system: &&System| {
-        system.dialect.commands().first().is_some_and(|command| system.locate(command).is_some())
-    };
-    let candidates: Vec<&System> = systems.iter().filter(there).collect();
-    let Some(first) = candidates.first() else { return Ok(Detected::default()) };
+    let submits =
+        |system: &System| system.dialect.commands().first().and_then(|command| system.locate(command));
+    let candidates: Vec<(&System, PathBuf)> =
+        systems.iter().filter_map(|system| Some((system, submits(system)?))).collect();
+    let Some((first, _)) = candidates.first() else { return Ok(Detected::default()) };
     let place = &first.around.place;
     place.ensure()?;
     let path = place.dir().join("detected.json");
@@ -89,7 +92,7 @@ pub fn detect(systems: &[System], anew: bool) -> Result<Detected, SystemError> {
     }
     let found = std::thread::scope(|scope| {
         let probes: Vec<_> =
-            candidates.iter().map(|system| (system, scope.spawn(|| system.probe()))).collect();
+            candidates.iter().map(|(system, _)| (system, scope.spawn(|| system.probe()))).collect();
         probes
             .into_iter()
             .map(|(system, probe)| {
@@ -137,17 +140,42 @@ impl System {
     }
 }
 
-/// What the answer depends on: which commands, the very files, and which servers.
-fn key(systems: &[&System]) -> String {
+/// What the answer depends on: where commands are looked for, the very files that submit, and which servers.
+///
+/// A directory changes with what is put into it or taken out. To look for each command of each scheduler in each
+/// directory instead was two thirds of the time of a submission.
+fn key(candidates: &[(&System, PathBuf)]) -> String {
     let mut hash = blake3::Hasher::new();
-    for system in systems {
-        hash.update(system.identity().as_bytes());
-        for file in system.commands().into_iter().filter_map(|(_, path)| path) {
-            if let Ok(file) = file.metadata() {
-                hash.update(format!("{} {} {} ", file.ino(), file.mtime(), file.mtime_nsec()).as_bytes());
+    let mut add = |part: &[u8]| {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    };
+    let stamp = |path: &Path| {
+        let file = path.metadata().ok()?;
+        Some(format!("{} {} {} {}", file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
+    };
+    let mut seen = HashSet::new();
+    for (system, submits) in candidates {
+        add(system.name.as_bytes());
+        add(system.dialect.name().as_bytes());
+        add(stamp(submits).unwrap_or_default().as_bytes());
+        for name in LOCATING {
+            add(system.around.var(name).unwrap_or_default().as_encoded_bytes());
+        }
+        for command in system.dialect.commands() {
+            let program = system.program(command);
+            add(program.as_os_str().as_encoded_bytes());
+            if program.is_absolute() {
+                add(stamp(&program).unwrap_or_default().as_bytes());
             }
         }
-        hash.update(system.around.var("PATH").unwrap_or_default().as_encoded_bytes());
+        let path = system.around.var("PATH").unwrap_or_default();
+        add(path.as_encoded_bytes());
+        for dir in std::env::split_paths(path).filter(|dir| dir.is_absolute()) {
+            if seen.insert(dir.clone()) {
+                add(stamp(&dir).unwrap_or_default().as_bytes());
+            }
+        }
     }
     hash.finalize().to_hex().to_string()
 }

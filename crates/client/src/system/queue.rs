@@ -14,7 +14,7 @@ use super::recording::Snapshot;
 use super::shared::{Seen, Shared};
 
 /// Variables that locate a scheduler or choose among several: with other values it is another queue.
-const LOCATING: &[&str] = &[
+pub(super) const LOCATING: &[&str] = &[
     "SLURM_CONF",
     "SLURM_CONF_SERVER",
     "SLURM_CLUSTERS",
