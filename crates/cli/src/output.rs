@@ -35,7 +35,7 @@ pub(crate) fn is_terminal() -> bool {
 
 /// A table: columns as wide as their widest cell, two blanks between, nothing after the last.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
-    let width = |text: &str| text.chars().count();
+    let width = |text: &str| if text.is_ascii() { text.len() } else { text.chars().count() };
     let mut widths: Vec<_> = head.iter().map(|cell| width(cell)).collect();
     for row in rows {
         for (i, cell) in row.iter().enumerate() {
@@ -47,7 +47,10 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
         let cells: Vec<_> = cells.collect();
         for (i, cell) in cells.iter().enumerate() {
             let pad = if i + 1 == cells.len() { 0 } else { widths[i] + 2 - width(cell) };
-            write!(out, "{cell}{:pad$}", "")?;
+            out.write_all(cell.as_bytes())?;
+            if pad > 0 {
+                write!(out, "{:pad$}", "")?;
+            }
         }
         writeln!(out)
     };

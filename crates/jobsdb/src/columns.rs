@@ -6,14 +6,13 @@
 //! and JSON that we wrote escapes control characters.
 
 use std::fmt::Display;
-use std::str::Split;
 
 use cluster_core::{Cause, ExitStatus, JobState, Timestamp};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 use sqlx::{Row, SqliteConnection};
 
-const FIELD: char = '\u{1f}';
+const FIELD: u8 = 0x1f;
 const ROW: char = '\u{1e}';
 
 /// The fields of a row as one column `p`. A number or JSON text is named as it is, another text through
@@ -61,19 +60,26 @@ impl Packed {
 
 /// A row and how far it has been read.
 pub(crate) struct Columns<'r> {
-    fields: Split<'r, char>,
+    rest: Option<&'r str>,
     read: usize,
 }
 
 impl<'r> Columns<'r> {
     fn new(row: &'r str) -> Self {
-        Self { fields: row.split(FIELD), read: 0 }
+        Self { rest: Some(row), read: 0 }
     }
 
     /// The next field as it is.
     pub(crate) fn raw(&mut self) -> Result<&'r str, sqlx::Error> {
         self.read += 1;
-        self.fields.next().ok_or_else(|| self.wrong("it is missing".to_owned()))
+        let Some(rest) = self.rest else { return Err(self.wrong("it is missing".to_owned())) };
+        // Most fields have a few bytes: a search made for long texts takes three times as long.
+        let Some(end) = rest.bytes().position(|byte| byte == FIELD) else {
+            self.rest = None;
+            return Ok(rest);
+        };
+        self.rest = Some(&rest[end + 1..]);
+        Ok(&rest[..end])
     }
 
     /// An integer.
@@ -100,7 +106,7 @@ impl<'r> Columns<'r> {
             return Ok(None);
         }
         match quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-            Some(plain) if !plain.contains('\\') => Ok(Some(plain.to_owned())),
+            Some(plain) if !plain.bytes().any(|byte| byte == b'\\') => Ok(Some(plain.to_owned())),
             _ => serde_json::from_str(quoted).map(Some).map_err(|e| self.wrong(e.to_string())),
         }
     }
