@@ -1,6 +1,5 @@
 //! Which schedulers answer on this host.
 
-use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -140,10 +139,8 @@ impl System {
     }
 }
 
-/// What the answer depends on: where commands are looked for, the very files that submit, and which servers.
-///
-/// A directory changes with what is put into it or taken out. To look for each command of each scheduler in each
-/// directory instead was two thirds of the time of a submission.
+/// What the answer depends on: the very files that submit and that are asked, where commands are looked for, and
+/// which servers. To look for all commands of all schedulers was two thirds of the time of a submission.
 fn key(candidates: &[(&System, PathBuf)]) -> String {
     let mut hash = blake3::Hasher::new();
     let mut add = |part: &[u8]| {
@@ -154,27 +151,20 @@ fn key(candidates: &[(&System, PathBuf)]) -> String {
         let file = path.metadata().ok()?;
         Some(format!("{} {} {} {}", file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
     };
-    let mut seen = HashSet::new();
     for (system, submits) in candidates {
         add(system.name.as_bytes());
         add(system.dialect.name().as_bytes());
-        add(stamp(submits).unwrap_or_default().as_bytes());
-        for name in LOCATING {
-            add(system.around.var(name).unwrap_or_default().as_encoded_bytes());
+        let probe = system.dialect.probe();
+        let asked = probe.argv.first().and_then(|command| system.locate(command.to_str()?));
+        for file in [Some(submits), asked.as_ref()] {
+            add(file.map(|file| file.as_os_str().as_encoded_bytes()).unwrap_or_default());
+            add(file.and_then(|file| stamp(file)).unwrap_or_default().as_bytes());
         }
         for command in system.dialect.commands() {
-            let program = system.program(command);
-            add(program.as_os_str().as_encoded_bytes());
-            if program.is_absolute() {
-                add(stamp(&program).unwrap_or_default().as_bytes());
-            }
+            add(system.program(command).as_os_str().as_encoded_bytes());
         }
-        let path = system.around.var("PATH").unwrap_or_default();
-        add(path.as_encoded_bytes());
-        for dir in std::env::split_paths(path).filter(|dir| dir.is_absolute()) {
-            if seen.insert(dir.clone()) {
-                add(stamp(&dir).unwrap_or_default().as_bytes());
-            }
+        for name in LOCATING.iter().chain(&["PATH"]) {
+            add(system.around.var(name).unwrap_or_default().as_encoded_bytes());
         }
     }
     hash.finalize().to_hex().to_string()
