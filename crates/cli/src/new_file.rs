@@ -39,7 +39,8 @@ impl NewFile {
 
     pub(crate) fn file(&self) -> anyhow::Result<File> {
         let file = match &self.beside {
-            Some(beside) => File::create(beside),
+            // Nobody else's, also not through a link that somebody put there.
+            Some(beside) => OpenOptions::new().write(true).create_new(true).open(beside),
             None => OpenOptions::new().write(true).open(&self.path),
         };
         // The one beside it is not the user's to know of.

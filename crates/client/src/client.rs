@@ -422,13 +422,13 @@ impl Client {
     }
 }
 
-/// What a job takes, where a process runs it itself, on cores that the runner left it.
-fn leased_by(lender: &Lender) -> Option<Amount> {
+/// The process that runs a job itself, on cores that the runner may have left it, and what the job takes.
+fn leased_by(lender: &Lender) -> Option<(u32, Amount)> {
     let options = OpenOptions { read_only: true, ..OpenOptions::default() };
     let batch = Store::open(&lender.root, &options).ok()?.batch(lender.job.batch).ok()??;
     let owner = Owner::parse(batch.owner.as_deref()?);
-    let lives = owner.process().is_some() && !owner.is_gone();
-    lives.then(|| batch.spec().ok()).flatten().map(|spec| need_of(&spec.resources))
+    let process = owner.process().filter(|_| !owner.is_gone())?;
+    Some((process, need_of(&batch.spec().ok()?.resources)))
 }
 
 fn is_ending<T>(result: &Result<T, cluster_localqueue::runner::protocol::Refusal>) -> bool {

@@ -87,12 +87,13 @@ impl Client {
             BatchFilter { unfinished: true, states: Some(states.to_vec()), ..BatchFilter::default() };
         let mut all = Vec::new();
         for batch in self.store()?.batches(&filter, None)? {
+            let mut dependencies = batch.spec()?.dependencies;
             // A retry may wait for others than the batch did.
             let newest = self.store()?.submissions(batch.id)?.iter().map(|one| one.k).max().unwrap_or(0);
-            for k in 0..=newest {
-                let dependencies = self.spec(batch.id, k)?.dependencies;
-                all.extend(dependencies.into_iter().map(|dependency| (batch.id, dependency)));
+            for k in 1..=newest {
+                dependencies.extend(self.spec(batch.id, k)?.dependencies);
             }
+            all.extend(dependencies.into_iter().map(|dependency| (batch.id, dependency)));
         }
         Ok(all)
     }

@@ -98,7 +98,8 @@ fn last_batch(file: &Path) -> i64 {
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter_map(|name| name.parse().ok()).max().unwrap_or(0)
+    // No batch ever had a number near the last one that there is.
+    names.filter_map(|name| name.parse().ok()).filter(|&id: &i64| id < 1 << 53).max().unwrap_or(0)
 }
 
 pub(crate) fn newer(file: &Path, found: i64) -> StoreError {

@@ -240,6 +240,12 @@ impl Default for Timing {
 }
 
 impl Cluster {
+    /// The names of the queues that a node belongs to.
+    pub fn queues_of(&self, node: &str) -> Vec<&str> {
+        let of = self.queues.iter().filter(|queue| self.nodes_of(queue).any(|one| one.name == node));
+        of.map(|queue| queue.name.as_str()).collect()
+    }
+
     /// The queue of that name.
     pub fn queue(&self, name: &str) -> Option<&Queue> {
         self.queues.iter().find(|queue| queue.name == name)

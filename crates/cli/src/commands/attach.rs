@@ -186,7 +186,7 @@ fn print_until_over(
             _ if ticker.is_some() => drop(wait(None, signals, Some(TICK))?),
             None => {
                 watch = Some(context.client.watch(&[batch], lender.as_ref())?);
-                if row.count_of(JobState::Queued) > 0 {
+                if row.count_of(JobState::Queued) > 0 && !quiet {
                     tell_if_drained(&context.client);
                 }
             }

@@ -51,7 +51,8 @@ const MOST: u32 = 1000;
 
 pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     let selected = context.select_some(&args.selectors)?;
-    let mut cleaned = Cleaned::default();
+    let (mut cleaned, mut gone) = (Cleaned::default(), false);
+    let from_files = args.script || args.command || args.input;
     for selection in &selected {
         let per_job =
             args.short || args.command || args.input || args.script || args.raw || !args.state.is_empty();
@@ -63,13 +64,21 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
             }
         }
         for id in jobs(&mut context, args, selection)? {
+            if from_files {
+                let row = context.client.job(id)?.row;
+                gone |= files_are_gone(&context, &row);
+            }
             show_job(&mut context, args, id, &mut cleaned)?;
         }
     }
     cleaned.tell();
-    let from_files = args.script || args.command || args.input;
     // What was asked for is not there any more, as `get` and `logs` have it.
-    Ok(if from_files && cleaned.count() > 0 { Exit::JOB_FAILED } else { Exit::GOOD })
+    Ok(if gone { Exit::JOB_FAILED } else { Exit::GOOD })
+}
+
+/// Whether all files of a job's batch were cleaned, those that say what it is among them.
+fn files_are_gone(context: &Context, row: &JobRow) -> bool {
+    row.cleaned.is_some() && !context.client.layout().batch(row.id.batch).is_dir()
 }
 
 fn jobs(context: &mut Context, args: &Args, selection: &Selection) -> anyhow::Result<Vec<JobId>> {
@@ -138,7 +147,7 @@ fn show_batch(context: &mut Context, selection: &Selection) -> anyhow::Result<()
 fn show_job(context: &mut Context, args: &Args, id: JobId, cleaned: &mut Cleaned) -> anyhow::Result<()> {
     let job = context.client.job(id)?;
     // A script that is gone is an error of its own.
-    if let Some(at) = job.row.cleaned.filter(|_| !context.client.layout().batch(id.batch).is_dir()) {
+    if let Some(at) = job.row.cleaned.filter(|_| files_are_gone(context, &job.row)) {
         cleaned.add(id, at);
         let from_files = args.script || args.command || args.input;
         if from_files && !context.common.json {

@@ -1,5 +1,6 @@
 //! How a batch would go to a system: what it waits for, how it is cut, what the script says. Sends nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -115,12 +116,12 @@ impl Client {
             return Ok(());
         }
         self.ensure_store()?;
+        let named: BTreeSet<_> = spec.dependencies.iter().map(|dependency| dependency.batch).collect();
         let mut parents = Vec::new();
-        for dependency in &spec.dependencies {
-            let batch = self.store()?.batch(dependency.batch)?;
-            let is_open = batch.is_some_and(|batch| batch.system == system.name() && !batch.is_finished());
-            if is_open && !parents.contains(&dependency.batch) {
-                parents.push(dependency.batch);
+        for parent in named {
+            let batch = self.store()?.batch(parent)?;
+            if batch.is_some_and(|batch| batch.system == system.name() && !batch.is_finished()) {
+                parents.push(parent);
             }
         }
         self.take_records(&parents)?;

@@ -59,7 +59,7 @@ async fn watch(
     root: ByteString,
     batches: Vec<BatchId>,
     lend: Option<(ByteString, JobId)>,
-    leased: Option<Amount>,
+    leased: Option<(u32, Amount)>,
 ) -> io::Result<()> {
     let mut news = runner.news.subscribe();
     match runner.root(root.as_path()).await {
@@ -74,39 +74,45 @@ async fn watch(
         lent = runner.engine.lend(key, job.index, true).then_some((key, job.index));
     }
     let of_lease = lend.filter(|_| lent.is_none()).zip(leased);
-    if let Some((job, need)) = &of_lease {
-        runner.leases.lend(job, *need);
+    if let Some((job, (holder, need))) = &of_lease {
+        runner.leases.lend(*holder, job, *need);
     }
     let result = tell_news(stream, &mut news, &root, &batches).await;
     if let Some((key, index)) = lent {
         runner.engine.lend(key, index, false);
     }
-    if let Some((job, _)) = &of_lease {
-        runner.leases.take_back(job);
+    if let Some((job, (holder, _))) = &of_lease {
+        runner.leases.take_back(*holder, job);
     }
     result
 }
 
 /// Cores that a client uses itself, until it leaves.
 async fn lease(runner: &Arc<Runner>, stream: &mut UnixStream, most: Amount) -> io::Result<()> {
-    let Some(leased) = runner.leases.begin(most) else {
+    let holder = stream.peer_cred()?.pid().map_or(0, i32::unsigned_abs);
+    let Some(leased) = runner.leases.begin(holder, most) else {
         let no = refusal(RefusalKind::TooLarge, "no core is free now: running jobs have them all");
         return stream.write_all(&frame(&Reply::Refused(no))?).await;
     };
     let mut left = leased;
-    let result = keep_lease(runner, stream, &mut left).await;
-    runner.leases.end(left);
+    let result = keep_lease(runner, stream, holder, &mut left).await;
+    runner.leases.end(holder, left);
     result
 }
 
 /// Until the end of the connection, which is the end of the lease. Asked again, it can only become less.
-async fn keep_lease(runner: &Arc<Runner>, stream: &mut UnixStream, leased: &mut Amount) -> io::Result<()> {
+async fn keep_lease(
+    runner: &Arc<Runner>,
+    stream: &mut UnixStream,
+    holder: u32,
+    leased: &mut Amount,
+) -> io::Result<()> {
     loop {
         stream.write_all(&frame(&Reply::Leased(*leased))?).await?;
         let text = read_frame(stream).await?;
         if let Ok(Request::Lease(most)) = serde_json::from_slice(&text) {
             let left = leased.min(&most);
-            runner.leases.end(leased.saturating_sub(&left));
+            runner.leases.end(holder, leased.saturating_sub(&left));
             *leased = left;
         }
     }

@@ -14,70 +14,73 @@ type Job = (ByteString, JobId);
 /// See the [module](self).
 pub(super) struct Leases {
     engine: Engine,
-    state: Mutex<State>,
+    holders: Mutex<HashMap<u32, Holder>>,
 }
 
+/// A process that runs jobs itself.
 #[derive(Default)]
-struct State {
+struct Holder {
     leased: Amount,
-    /// Jobs of leaseholders that wait for jobs of their own: what each takes, and how many of its waits lend it.
+    /// Jobs of it that wait for jobs of their own: what each takes, and how many of its waits lend it.
     lent: HashMap<Job, (Amount, u32)>,
-    /// What the engine keeps free of its own jobs for all of this.
+    /// What the engine keeps free of its own jobs for it.
     kept: Amount,
 }
 
 impl Leases {
     pub(super) fn new(engine: &Engine) -> Self {
-        Self { engine: engine.clone(), state: Mutex::default() }
+        Self { engine: engine.clone(), holders: Mutex::default() }
     }
 
-    /// Up to `most` of what is free now, until [`Self::end`]. `None` where no core is free.
-    pub(super) fn begin(&self, most: Amount) -> Option<Amount> {
+    /// Up to `most` of what is free now, for a process, until [`Self::end`]. `None` where no core is free.
+    pub(super) fn begin(&self, holder: u32, most: Amount) -> Option<Amount> {
         let leased = self.engine.lease(most)?;
-        self.change(|state| {
-            state.leased = state.leased.saturating_add(&leased);
-            state.kept = state.kept.saturating_add(&leased);
+        self.change(holder, |holder| {
+            holder.leased = holder.leased.saturating_add(&leased);
+            holder.kept = holder.kept.saturating_add(&leased);
         });
         Some(leased)
     }
 
-    /// The end of a lease.
-    pub(super) fn end(&self, leased: Amount) {
-        self.change(|state| state.leased = state.leased.saturating_sub(&leased));
+    /// The end of a lease, or of a part of it.
+    pub(super) fn end(&self, holder: u32, leased: Amount) {
+        self.change(holder, |holder| holder.leased = holder.leased.saturating_sub(&leased));
     }
 
-    /// A job of a leaseholder waits for jobs of its own: others may use its part until [`Self::take_back`].
-    pub(super) fn lend(&self, job: &Job, need: Amount) {
-        self.change(|state| state.lent.entry(job.clone()).or_insert((need, 0)).1 += 1);
+    /// A job of a process waits for jobs of its own: others may use its part until [`Self::take_back`].
+    pub(super) fn lend(&self, holder: u32, job: &Job, need: Amount) {
+        self.change(holder, |holder| holder.lent.entry(job.clone()).or_insert((need, 0)).1 += 1);
     }
 
     /// It goes on.
-    pub(super) fn take_back(&self, job: &Job) {
-        self.change(|state| {
-            let left = state.lent.get_mut(job).map(|(_, waits)| {
-                *waits = waits.saturating_sub(1);
-                *waits
-            });
-            if left == Some(0) {
-                state.lent.remove(job);
+    pub(super) fn take_back(&self, holder: u32, job: &Job) {
+        self.change(holder, |holder| {
+            let Some((_, waits)) = holder.lent.get_mut(job) else { return };
+            *waits -= 1;
+            if *waits == 0 {
+                holder.lent.remove(job);
             }
         });
     }
 
-    /// Changes what there is, and has the engine keep what follows from it: never more than is leased, never less
-    /// than is not lent, whichever ends first.
-    fn change(&self, what: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        what(&mut state);
-        let lent = state.lent.values().fold(Amount::default(), |sum, (need, _)| sum.saturating_add(need));
-        let keep = state.leased.saturating_sub(&lent);
-        let (more, less) = (keep.saturating_sub(&state.kept), state.kept.saturating_sub(&keep));
-        state.kept = keep;
+    /// Changes what there is of a holder, and has the engine keep what follows from it: never more than it has
+    /// leased, never less than it does not lend, whichever ends first.
+    fn change(&self, number: u32, what: impl FnOnce(&mut Holder)) {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        let holder = holders.entry(number).or_default();
+        what(holder);
+        let lent = holder.lent.values().fold(Amount::default(), |sum, (need, _)| sum.saturating_add(need));
+        let keep = holder.leased.saturating_sub(&lent);
+        let (more, less) = (keep.saturating_sub(&holder.kept), holder.kept.saturating_sub(&keep));
+        holder.kept = keep;
         if more != Amount::default() {
             self.engine.reserve(more);
         }
         if less != Amount::default() {
             self.engine.give_back(less);
+        }
+        if holder.leased == Amount::default() && holder.lent.is_empty() {
+            holders.remove(&number);
         }
     }
 }
@@ -96,26 +99,33 @@ mod tests {
         let engine = Engine::new(cores(4), Box::new(Nothing), None, 0);
         let leases = Leases::new(&engine);
         let taken = || engine.status().taken.cores;
-        let first = leases.begin(cores(3)).unwrap();
-        let second = leases.begin(cores(3)).unwrap();
+        let first = leases.begin(1, cores(3)).unwrap();
+        let second = leases.begin(2, cores(3)).unwrap();
         assert_eq!((first.cores, second.cores, taken()), (3, 1, 4));
-        assert_eq!(leases.begin(cores(1)), None);
-        let job = |batch: &str| (ByteString::from("/r"), batch.parse::<JobId>().unwrap());
-        leases.lend(&job("1.0"), cores(2));
-        leases.lend(&job("1.0"), cores(2));
+        assert_eq!(leases.begin(3, cores(1)), None);
+        let job = |text: &str| (ByteString::from("/r"), text.parse::<JobId>().unwrap());
+        leases.lend(1, &job("1.0"), cores(2));
+        leases.lend(1, &job("1.0"), cores(2));
         assert_eq!(taken(), 2);
-        leases.take_back(&job("1.0"));
+        leases.take_back(1, &job("1.0"));
         assert_eq!(taken(), 2);
-        leases.take_back(&job("1.0"));
+        leases.take_back(1, &job("1.0"));
         assert_eq!(taken(), 4);
-        // One that ends before its job has gone on.
-        leases.lend(&job("1.1"), cores(3));
-        leases.end(first);
-        assert_eq!(taken(), 0);
-        leases.take_back(&job("1.1"));
+        // Who has no lease lends nothing of others'.
+        leases.lend(3, &job("2.0"), cores(4));
+        assert_eq!(taken(), 4);
+        leases.take_back(3, &job("2.0"));
+        // A part is given back, and the rest ends before its job has gone on.
+        leases.end(1, cores(1));
+        assert_eq!(taken(), 3);
+        leases.lend(1, &job("1.1"), cores(3));
+        leases.end(1, cores(2));
         assert_eq!(taken(), 1);
-        leases.take_back(&job("7.0"));
-        leases.end(second);
+        leases.take_back(1, &job("1.1"));
+        leases.take_back(1, &job("7.0"));
+        assert_eq!(taken(), 1);
+        leases.end(2, second);
         assert_eq!(taken(), 0);
+        assert!(leases.holders.lock().unwrap().is_empty());
     }
 }

@@ -115,9 +115,9 @@ pub enum Request {
         /// The job that waits, and its root.
         #[serde(default)]
         lend: Option<(ByteString, JobId)>,
-        /// What that job takes, where it is one of a process that has leased its cores.
+        /// The process that runs that job itself, on cores that it has leased, and what the job takes.
         #[serde(default)]
-        leased: Option<Amount>,
+        leased: Option<(u32, Amount)>,
     },
     /// Look after this root (its queued jobs go on).
     Attach {

@@ -18,7 +18,14 @@ use crate::slot_table::Entry;
 #[derive(Clone)]
 pub(super) struct Reserved {
     engine: Engine,
-    kept: Arc<Mutex<HashMap<u64, Vec<Entry>>>>,
+    kept: Arc<Mutex<HashMap<u64, Vec<Kept>>>>,
+}
+
+/// What is kept for one job.
+struct Kept {
+    entry: Entry,
+    /// Whether somebody waits for the end of its process.
+    is_watched: bool,
 }
 
 fn need(entry: &Entry) -> Amount {
@@ -28,10 +35,10 @@ fn need(entry: &Entry) -> Amount {
 impl Reserved {
     /// Keeps for each of `started` that runs what it takes.
     pub(super) fn new<'a>(engine: &Engine, started: impl Iterator<Item = &'a Entry>) -> Self {
-        let mut kept: HashMap<u64, Vec<Entry>> = HashMap::new();
+        let mut kept: HashMap<u64, Vec<Kept>> = HashMap::new();
         for entry in started.filter(|entry| is_alive(entry)) {
             engine.reserve(need(entry));
-            kept.entry(entry.root).or_default().push(*entry);
+            kept.entry(entry.root).or_default().push(Kept { entry: *entry, is_watched: false });
         }
         Self { engine: engine.clone(), kept: Arc::new(Mutex::new(kept)) }
     }
@@ -39,14 +46,20 @@ impl Reserved {
     /// The jobs of a root have their part of the machine themselves.
     pub(super) fn give_back(&self, root: u64) {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
-        kept.iter().flatten().for_each(|entry| self.engine.give_back(need(entry)));
+        kept.iter().flatten().for_each(|kept| self.engine.give_back(need(&kept.entry)));
     }
 
     /// Nobody watches the jobs of a root: gives each one's part back when its process has ended, if they are not
-    /// watched by then.
+    /// watched by then. However often somebody tries to open the root, each process is waited for once.
     pub(super) fn give_back_at_ends(&self, root: u64) {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&root).cloned();
-        for entry in kept.into_iter().flatten() {
+        let mut unwatched = Vec::new();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in kept.get_mut(&root).into_iter().flatten().filter(|one| !one.is_watched) {
+            one.is_watched = true;
+            unwatched.push(one.entry);
+        }
+        drop(kept);
+        for entry in unwatched {
             // Asked for before it is looked at again: then it is the process of the entry.
             let pid = Pid::from_raw(entry.pid as i32);
             let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
@@ -72,7 +85,7 @@ impl Reserved {
         let was_kept = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             let of_root = kept.entry(entry.root).or_default();
-            let place = of_root.iter().position(|one| one == entry);
+            let place = of_root.iter().position(|one| one.entry == *entry);
             place.map(|place| of_root.swap_remove(place)).is_some()
         };
         if was_kept {
@@ -118,6 +131,7 @@ mod tests {
         let ended = Entry { pid: u32::MAX / 2, index: 1, ..entry };
         let reserved = Reserved::new(&engine, [entry, ended].iter());
         assert_eq!(engine.status().taken.cores, 3);
+        reserved.give_back_at_ends(7);
         reserved.give_back_at_ends(7);
         reserved.give_back_at_ends(8);
         assert_eq!(engine.status().taken.cores, 3);

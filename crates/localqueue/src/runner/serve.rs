@@ -292,9 +292,12 @@ impl Runner {
             started,
             listing: LISTING,
         });
+        let root = opened.map_err(|failure| {
+            self.reserved.give_back_at_ends(number);
+            store_failed(failure)
+        })?;
         // Its running jobs have their part of the machine themselves now.
         self.reserved.give_back(number);
-        let root = opened.map_err(store_failed)?;
         self.started.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         if let Some(watch) = &self.watch {
             watch.add_root(path);

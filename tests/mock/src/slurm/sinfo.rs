@@ -349,14 +349,7 @@ fn field(table: &Table, row: &Row<'_>, letter: char, clock: &Clock) -> String {
 
 fn json_node(table: &Table, node: &Node) -> serde_json::Value {
     let (cores, memory, gpus) = table.usage().get(node.name.as_str()).copied().unwrap_or_default();
-    let queues: Vec<&str> = table
-        .config
-        .cluster
-        .queues
-        .iter()
-        .filter(|queue| queue.nodes.is_empty() || queue.nodes.contains(&node.name))
-        .map(|queue| queue.name.as_str())
-        .collect();
+    let queues = table.config.cluster.queues_of(&node.name);
     let gres = if node.gpus > 0 { format!("gpu:{}", node.gpus) } else { String::new() };
     json!({
         "architecture": "x86_64", "address": "127.0.0.1", "name": node.name, "hostname": "localhost",

@@ -1,5 +1,6 @@
 //! What was not over when a runner, or a process of `--foreground`, ended.
 
+use std::collections::HashMap;
 use std::fs;
 
 use cluster_core::{BatchId, Cause, Dependency, IndexSet, JobSpec, JobState, SubmissionNumber, Timestamp};
@@ -61,13 +62,23 @@ impl LocalStore {
     /// What jobs wait for. A batch that was removed had ended, and as they wanted: else they would not wait any more.
     fn dependencies_left(&mut self, spec: &JobSpec) -> Result<Vec<Dependency>, StoreError> {
         let mut left = Vec::with_capacity(spec.dependencies.len());
+        let mut counts: HashMap<BatchId, Option<u32>> = HashMap::new();
         for dependency in &spec.dependencies {
-            match self.store.batch(dependency.batch)? {
-                Some(batch) => {
-                    let jobs = dependency.jobs.clone().unwrap_or_else(|| IndexSet::range(0, batch.count));
+            let batch = dependency.batch;
+            let count = match counts.get(&batch) {
+                Some(count) => *count,
+                None => {
+                    let count = self.store.batch(batch)?.map(|row| row.count);
+                    counts.insert(batch, count);
+                    count
+                }
+            };
+            match count {
+                Some(count) => {
+                    let jobs = dependency.jobs.clone().unwrap_or_else(|| IndexSet::range(0, count));
                     left.push(Dependency { jobs: Some(jobs), ..dependency.clone() });
                 }
-                None => tracing::warn!("{dependency}: batch {} was removed", dependency.batch),
+                None => tracing::warn!("{dependency}: batch {batch} was removed"),
             }
         }
         Ok(left)

@@ -254,14 +254,7 @@ fn partition(config: &Config, queue: &Queue, one: bool) -> String {
 fn node_text(table: &Table, node: &Node, clock: &Clock, one: bool) -> String {
     let (cores, memory, _) = table.usage().get(node.name.as_str()).copied().unwrap_or_default();
     let state = sinfo::node_state(table, node).0.to_ascii_uppercase();
-    let partitions: Vec<&str> = table
-        .config
-        .cluster
-        .queues
-        .iter()
-        .filter(|queue| queue.nodes.is_empty() || queue.nodes.contains(&node.name))
-        .map(|queue| queue.name.as_str())
-        .collect();
+    let partitions = table.config.cluster.queues_of(&node.name);
     let gres = if node.gpus > 0 { format!("gpu:{}", node.gpus) } else { String::from("(null)") };
     let tres = if node.gpus > 0 { format!(",gres/gpu={}", node.gpus) } else { String::new() };
     let used = if cores > 0 { format!("cpu={cores},mem={memory}M") } else { String::new() };
