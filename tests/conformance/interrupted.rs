@@ -102,9 +102,11 @@ fn a_cancel_while_nobody_knows_reaches_what_comes_through_late() {
     let (late, said, never) = (site.fifo("late"), site.fifo("said"), site.fifo("never"));
     // The command is killed, and what it had handed over is worked off later.
     let away = site.path("away");
+    // Without what it inherited: the lock of the submission is let go, as where a controller does this.
     let text = format!(
         "if [ -n \"$LATE\" ]; then touch '{0}'; {1}; exec \"$REAL\" \"$@\"; fi\n\
-         LATE=1 setsid -f \"$0\" \"$@\" > /dev/null 2>&1\n\
+         LATE=1 setsid -f bash -c 'for f in /proc/self/fd/*; do f=${{f##*/}}; [ $f -lt 3 ] || eval \"exec $f>&-\"; done; \
+         exec \"$0\" \"$@\"' \"$0\" \"$@\" > /dev/null 2>&1\n\
          until [ -e '{0}' ]; do :; done\nexit 137",
         away.display(),
         late.wait_text()
