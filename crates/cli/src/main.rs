@@ -8,6 +8,7 @@ mod commands;
 mod context;
 mod default_system;
 mod exit;
+mod heap;
 mod lines;
 mod long_json;
 mod new_file;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == runner_process::COMMAND) {
         return exit::finish(runner_process::serve(&words[2..]));
     }
+    heap::share();
     match words.get(1).and_then(|word| word.to_str()) {
         Some(reference::DOCS) => return exit::finish(reference::docs(args::Args::command())),
         Some(reference::MAN) => {

@@ -1,6 +1,6 @@
 //! Taking batches in, and their submissions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cluster_core::{BatchId, IndexSet, JobId, JobSpec, JobState, SubmissionNumber, Tag, Timestamp};
 use serde::Serialize;
@@ -74,6 +74,15 @@ impl NewBatch {
     }
 }
 
+/// What became of a [`NewBatch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenIn {
+    /// The batch of this tag.
+    pub batch: BatchId,
+    /// Whether it was made now. Of several with one tag the first is.
+    pub new: bool,
+}
+
 /// One call of the scheduler for some jobs of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionRow {
@@ -112,13 +121,9 @@ macro_rules! submission_columns {
     };
 }
 
-statements! {
-    TAGS = "SELECT s.tag, s.batch FROM json_each(?1) t CROSS JOIN submission s ON s.tag = t.value";
-    TAG = together!("SELECT ", submission_columns!(), " FROM submission WHERE tag = ?1 LIMIT 1");
-    SUBMISSIONS = together!(
-        "SELECT ", submission_columns!(), " FROM submission WHERE batch = ?1 ORDER BY k LIMIT -1"
-    );
-    INSERT_BATCHES =
+// Those that are there already stay as they are, and are not returned.
+macro_rules! insert_batches {
+    () => {
         "INSERT INTO batch (tag, name, system, scheduler, owner, user, terminal, count, priority, created, state, \
             changed, parent_batch, parent_index, spec, n0, n1, n2, n3) \
          SELECT n.tag, n.name, n.system, n.scheduler, n.owner, n.user, n.terminal, n.count, n.priority, n.at, n.state, \
@@ -129,10 +134,31 @@ statements! {
             value ->> 'terminal' AS terminal, value ->> 'count' AS count, value ->> 'priority' AS priority, \
             value ->> 'at' AS at, value ->> 'state' AS state, value ->> 'parent_batch' AS parent_batch, \
             value ->> 'parent_index' AS parent_index, value ->> 'spec' AS spec FROM json_each(?1) ORDER BY key) n \
-         RETURNING tag, id";
-    INSERT_FIRST_SUBMISSIONS =
+         WHERE NOT EXISTS (SELECT 1 FROM submission s WHERE s.tag = n.tag) RETURNING tag, id"
+    };
+}
+
+macro_rules! insert_first_submissions {
+    () => {
         "INSERT INTO submission (batch, k, tag, jobs, created) \
-         SELECT b.id, 0, b.tag, '', b.created FROM json_each(?1) t CROSS JOIN batch b ON b.tag = t.value ->> 'tag'";
+         SELECT b.id, 0, b.tag, '', b.created FROM json_each(?1) t CROSS JOIN batch b ON b.tag = t.value ->> 'tag' \
+         WHERE true ON CONFLICT (batch, k) DO NOTHING"
+    };
+}
+
+/// Both at once: each call of the connection's thread takes as long as what it does here.
+const INSERT_BATCHES_AND_SUBMISSIONS: &str = concat!(insert_batches!(), "; ", insert_first_submissions!());
+
+statements! {
+    TAGS = "SELECT s.tag, s.batch FROM json_each(?1) t CROSS JOIN submission s ON s.tag = t.value";
+    TAG = together!("SELECT ", submission_columns!(), " FROM submission WHERE tag = ?1 LIMIT 1");
+    SUBMISSIONS = together!(
+        "SELECT ", submission_columns!(), " FROM submission WHERE batch = ?1 ORDER BY k LIMIT -1"
+    );
+    #[cfg(test)]
+    INSERT_BATCHES = insert_batches!();
+    #[cfg(test)]
+    INSERT_FIRST_SUBMISSIONS = insert_first_submissions!();
     // The first one is there already, as one of all jobs.
     INSERT_SUBMISSIONS =
         "INSERT INTO submission (batch, k, tag, jobs, created) \
@@ -177,27 +203,45 @@ impl Store {
     /// Where a batch begins in a state that none can begin in, or the store cannot be written: then none
     /// was taken in.
     pub fn accept(&mut self, batches: &[NewBatch]) -> Result<Vec<BatchId>, StoreError> {
+        Ok(self.take_in(batches)?.into_iter().map(|taken| taken.batch).collect())
+    }
+
+    /// [`Store::accept`], which says of each whether this call made it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_in(&mut self, batches: &[NewBatch]) -> Result<Vec<TakenIn>, StoreError> {
         if let Some(bad) = batches.iter().find(|batch| !may_begin(batch.state)) {
             return Err(StoreError::BadState { state: bad.state });
         }
         for batch in batches.iter().filter(|batch| !batch.submissions.is_empty()) {
             refuse_odd_submissions(batch)?;
         }
+        if batches.is_empty() {
+            return Ok(Vec::new());
+        }
         self.write("add a batch to", async |connection| {
-            let tags: Vec<_> = batches.iter().map(|batch| &batch.tag).collect();
-            let mut ids = ids_of(connection, json("tags", &tags)?).await?;
-            let mut fresh: HashMap<&Tag, ()> = HashMap::new();
-            let missing: Vec<_> = batches
-                .iter()
-                .filter(|batch| {
-                    !ids.contains_key(batch.tag.as_str()) && fresh.insert(&batch.tag, ()).is_none()
-                })
-                .collect();
-            if !missing.is_empty() {
-                insert(connection, &missing, &mut ids).await?;
+            let mut firsts: HashSet<&Tag> = HashSet::new();
+            let new: Vec<_> = batches.iter().map(|batch| firsts.insert(&batch.tag)).collect();
+            let distinct: Vec<_> =
+                batches.iter().zip(&new).filter(|(_, first)| **first).map(|(batch, _)| batch).collect();
+            let made = insert(connection, &distinct).await?;
+            let mut known = HashMap::new();
+            if made.len() < distinct.len() {
+                let tags: Vec<_> = distinct.iter().map(|batch| &batch.tag).collect();
+                known = ids_of(connection, json("tags", &tags)?).await?;
             }
-            let id = |batch: &NewBatch| ids.get(batch.tag.as_str()).copied();
-            batches.iter().map(|batch| id(batch).ok_or(Fault::Sql(sqlx::Error::RowNotFound))).collect()
+            let taken = batches.iter().zip(new).map(|(batch, first)| {
+                let tag = batch.tag.as_str();
+                match made.get(tag) {
+                    Some(&id) => Ok(TakenIn { batch: id, new: first }),
+                    None => known
+                        .get(tag)
+                        .map(|&id| TakenIn { batch: id, new: false })
+                        .ok_or(Fault::Sql(sqlx::Error::RowNotFound)),
+                }
+            });
+            taken.collect()
         })
     }
 
@@ -244,11 +288,11 @@ async fn ids_of(connection: &mut SqliteConnection, tags: String) -> Result<HashM
     Ok(ids)
 }
 
+/// Makes the batches that are not there yet; these with their ids.
 async fn insert(
     connection: &mut SqliteConnection,
     batches: &[&NewBatch],
-    ids: &mut HashMap<String, BatchId>,
-) -> Result<(), Fault> {
+) -> Result<HashMap<String, BatchId>, Fault> {
     let rows = batches.iter().map(|batch| {
         Ok(Row1 {
             tag: &batch.tag,
@@ -268,12 +312,14 @@ async fn insert(
         })
     });
     let rows = json("batches", &rows.collect::<Result<Vec<_>, StoreError>>()?)?;
-    let made = sqlx::query(INSERT_BATCHES).bind(rows.as_str()).fetch_all(&mut *connection).await?;
+    let made = sqlx::query(INSERT_BATCHES_AND_SUBMISSIONS).bind(rows).fetch_all(&mut *connection).await?;
+    let mut ids = HashMap::with_capacity(made.len());
     for row in &made {
         ids.insert(row.try_get(0)?, BatchId(row.try_get::<i64, _>(1)? as u64));
     }
-    sqlx::query(INSERT_FIRST_SUBMISSIONS).bind(rows).execute(&mut *connection).await?;
-    insert_submissions(connection, batches, ids).await?;
+    let batches: Vec<_> =
+        batches.iter().copied().filter(|batch| ids.contains_key(batch.tag.as_str())).collect();
+    insert_submissions(connection, &batches, &ids).await?;
     let mut meta = Vec::new();
     for batch in batches {
         let id = ids.get(batch.tag.as_str()).copied();
@@ -282,7 +328,7 @@ async fn insert(
     if !meta.is_empty() {
         sqlx::query(INSERT_META).bind(json("meta", &meta)?).execute(connection).await?;
     }
-    Ok(())
+    Ok(ids)
 }
 
 /// Each job has to be in one submission, and the first names the batch.

@@ -2,12 +2,15 @@
 
 use cluster_core::{BatchId, Cause, JobId, JobIndex, JobSpec, JobState, Tag, Timestamp};
 use sqlx::SqliteConnection;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use crate::columns::{Columns, Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::job::JobRow;
 use crate::open::Store;
+use crate::state_counts::StateCounts;
 use crate::statements::statements;
 
 /// A batch as the store has it.
@@ -53,8 +56,8 @@ pub struct BatchRow {
     pub parent: Option<JobId>,
     /// How many jobs have a row.
     pub rows: u32,
-    /// How many jobs are in each state; the place is the state's number.
-    pub counts: [u64; 9],
+    /// How many jobs are in each state.
+    pub counts: StateCounts,
     /// The spec as JSON.
     spec: String,
 }
@@ -106,13 +109,7 @@ impl BatchRow {
                 _ => None,
             },
             rows: c.number()?,
-            counts: {
-                let mut counts = [0; 9];
-                for count in &mut counts {
-                    *count = c.number()?;
-                }
-                counts
-            },
+            counts: StateCounts::read(&mut c)?,
             spec: c.raw()?.to_owned(),
         })
     }
@@ -136,12 +133,12 @@ impl BatchRow {
 
     /// How many jobs are in `state`.
     pub fn count_of(&self, state: JobState) -> u64 {
-        self.counts[state as usize]
+        self.counts.of(state)
     }
 
     /// How many jobs have ended.
     pub fn ended(&self) -> u64 {
-        self.count_of(JobState::Succeeded) + self.count_of(JobState::Failed)
+        self.counts.ended()
     }
 
     /// How many jobs have not ended.
@@ -196,9 +193,6 @@ impl BatchRow {
 /// Which batches to list; the default is all.
 #[derive(Debug, Clone, Default)]
 pub struct BatchFilter {
-    /// For a list for people, which says nothing of what the jobs do: the rows come without their specs, most of
-    /// their bytes.
-    pub without_spec: bool,
     /// Of this system.
     pub system: Option<String>,
     /// Of this scheduler.
@@ -221,6 +215,27 @@ pub struct BatchFilter {
     pub not_cleaned: bool,
 }
 
+impl BatchFilter {
+    /// A statement with [`batch_conditions`] and a limit as ?10.
+    pub(crate) fn bind<'q>(
+        &'q self,
+        sql: &'static str,
+        limit: Option<u32>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
+        sqlx::query(sql)
+            .bind(self.before.map(key))
+            .bind(self.system.as_deref())
+            .bind(self.scheduler.as_deref())
+            .bind(self.user.as_deref())
+            .bind(self.name.as_deref())
+            .bind(self.states.as_deref().map(mask))
+            .bind(self.parent.map(key))
+            .bind(self.since.map(|since| since.0))
+            .bind(self.not_cleaned)
+            .bind(limit.map_or(-1, i64::from))
+    }
+}
+
 macro_rules! batch_conditions {
     () => {
         " WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR system = ?2) AND (?3 IS NULL OR scheduler = ?3) \
@@ -230,6 +245,7 @@ macro_rules! batch_conditions {
          AND (?7 IS NULL OR parent_batch = ?7) AND (?8 IS NULL OR created >= ?8) AND (?9 = 0 OR cleaned IS NULL)"
     };
 }
+pub(crate) use batch_conditions;
 
 statements! {
     BATCH = together!("SELECT ", batch_columns!(), " FROM batch WHERE id = ?1 LIMIT 1");
@@ -237,9 +253,6 @@ statements! {
     // The newest first, so that the walk over the ids stops at the limit.
     BATCHES = together!(
         "SELECT ", batch_columns!(), " FROM batch", batch_conditions!(), " ORDER BY id DESC LIMIT ?10"
-    );
-    BATCHES_WITHOUT_SPEC = together!(
-        "SELECT ", batch_columns!("''"), " FROM batch", batch_conditions!(), " ORDER BY id DESC LIMIT ?10"
     );
     BATCHES_UNFINISHED = together!(
         "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished", batch_conditions!(),
@@ -292,20 +305,9 @@ impl Store {
         let sql = match filter {
             BatchFilter { parent: Some(_), .. } => BATCHES_OF_PARENT,
             BatchFilter { unfinished: true, .. } => BATCHES_UNFINISHED,
-            BatchFilter { without_spec: true, .. } => BATCHES_WITHOUT_SPEC,
             _ => BATCHES,
         };
-        let query = sqlx::query(sql)
-            .bind(filter.before.map(key))
-            .bind(filter.system.as_deref())
-            .bind(filter.scheduler.as_deref())
-            .bind(filter.user.as_deref())
-            .bind(filter.name.as_deref())
-            .bind(filter.states.as_deref().map(mask))
-            .bind(filter.parent.map(key))
-            .bind(filter.since.map(|since| since.0))
-            .bind(filter.not_cleaned)
-            .bind(limit.map_or(-1, i64::from));
+        let query = filter.bind(sql, limit);
         self.read("list batches of", async |connection| {
             let mut batches = Packed::fetch(connection, query).await?.read(BatchRow::read)?;
             batches.retain(|batch| !filter.unfinished || !batch.is_finished());

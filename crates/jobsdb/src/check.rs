@@ -166,10 +166,10 @@ fn compare(batch: &BatchRow, counted: &[(usize, i64)], report: &mut CheckReport)
     if rows != u64::from(batch.rows) {
         report.problems.push(format!("batch {} has {rows} rows and counts {}", batch.id, batch.rows));
     }
-    if counts != batch.counts {
+    if counts != batch.counts.0 {
         report
             .problems
-            .push(format!("the jobs of batch {} are {counts:?}, counted as {:?}", batch.id, batch.counts));
+            .push(format!("the jobs of batch {} are {counts:?}, counted as {:?}", batch.id, batch.counts.0));
     }
     if let Err(error) = batch.spec() {
         report.problems.push(error.to_string());

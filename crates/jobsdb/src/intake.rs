@@ -106,6 +106,8 @@ impl Store {
         let Some((applied, known)) = taken else {
             return Ok(IntakeReport { busy: true, cancels, ..IntakeReport::default() });
         };
+        // Until then the files are all there is of it.
+        self.sync()?;
         let mut report = IntakeReport { applied, known, cancels, ..IntakeReport::default() };
         let why: BTreeMap<usize, String> = bad.into_iter().collect();
         for (place, file) in files.iter().enumerate() {

@@ -21,6 +21,7 @@
 
 mod accept;
 mod batch;
+mod batch_line;
 mod cancel_request;
 mod change;
 mod check;
@@ -47,12 +48,14 @@ mod rows_sql;
 mod runs;
 mod salvage;
 mod select;
+mod state_counts;
 mod statements;
 mod store_lock;
 mod unfinished;
 
-pub use accept::{NewBatch, SubmissionRow};
+pub use accept::{NewBatch, SubmissionRow, TakenIn};
 pub use batch::{BatchFilter, BatchRow};
+pub use batch_line::BatchLine;
 pub use cancel_request::CancelRequest;
 pub use change::JobChange;
 pub use check::CheckReport;
@@ -69,5 +72,6 @@ pub use range_ops::Unstarted;
 pub use record::RunRecord;
 pub use runs::Runs;
 pub use select::{SelectContext, Selection};
+pub use state_counts::StateCounts;
 pub use store_lock::{HolderStatus, LockHolder, UnlockReport, unlock};
 pub use unfinished::{StartedJob, UnfinishedBatch, UnstartedGroup};

@@ -299,7 +299,7 @@ async fn rows_of(
 
 /// How many jobs of a batch are in the states of `mask`.
 fn count(batch: &BatchRow, mask: i64) -> u64 {
-    batch.counts.iter().enumerate().filter(|(state, _)| mask >> state & 1 == 1).map(|(_, n)| n).sum()
+    batch.counts.iter().filter(|(state, _)| mask >> *state as u8 & 1 == 1).map(|(_, n)| n).sum()
 }
 
 pub(crate) async fn indices_in(

@@ -7,7 +7,7 @@ use cluster_client::scheduler::Refresh;
 use cluster_client::watch::LIVE;
 use cluster_core::bytestring::printable;
 use cluster_core::{BatchId, JobState, Timestamp, selector};
-use cluster_jobsdb::{BatchFilter, BatchRow};
+use cluster_jobsdb::{BatchFilter, BatchLine};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -61,8 +61,8 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(row: &'a BatchRow) -> Self {
-        let counts = JobState::ALL.into_iter().map(|state| (state.as_str(), row.count_of(state)));
+    pub(crate) fn new(row: &'a BatchLine) -> Self {
+        let counts = row.counts.iter().map(|(state, count)| (state.as_str(), count));
         Self {
             v: 1,
             batch: row.id,
@@ -100,12 +100,11 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
     }
     let filter = BatchFilter {
         name: args.name.clone(),
-        without_spec: true,
         states: Some(args.state.clone()).filter(|states| !states.is_empty()),
         ..BatchFilter::default()
     };
     let limit = if args.all { None } else { Some(args.limit) };
-    let mut batches = context.client.store()?.batches(&filter, limit)?;
+    let mut batches = context.client.store()?.lines(&filter, limit)?;
     batches.reverse();
     if context.common.json {
         batches.iter().try_for_each(|row| json(&Batch::new(row)))?;
@@ -133,7 +132,7 @@ pub(crate) fn run(mut context: Context, args: &Args) -> anyhow::Result<Exit> {
 /// Asks the runner and the schedulers that have jobs of ours; whether one could not be asked.
 fn refresh(context: &mut Context) -> anyhow::Result<bool> {
     let filter = BatchFilter { states: Some(LIVE.to_vec()), ..BatchFilter::default() };
-    let live = context.client.store()?.batches(&filter, None)?;
+    let live = context.client.store()?.lines(&filter, None)?;
     let (local, scheduled): (Vec<_>, Vec<_>) = live.iter().partition(|row| row.scheduler == LOCAL);
     if !local.is_empty() || scheduled.is_empty() {
         context.client.attach()?;
@@ -155,7 +154,7 @@ fn refresh(context: &mut Context) -> anyhow::Result<bool> {
     Ok(!report.trouble.is_empty())
 }
 
-fn print(batches: &[BatchRow], long: bool) -> anyhow::Result<()> {
+fn print(batches: &[BatchLine], long: bool) -> anyhow::Result<()> {
     let mut head = vec!["BATCH", "NAME", "JOBS", "STATE", "AGE"];
     if long {
         head.extend(["SYSTEM", "USER", "PRIORITY", "NOTES"]);
@@ -189,7 +188,7 @@ pub(crate) fn shown(name: &str) -> String {
 }
 
 /// The states of a batch's jobs: one word where all are alike.
-fn states(row: &BatchRow) -> String {
+fn states(row: &BatchLine) -> String {
     let counts = JobState::ALL.into_iter().filter(|state| row.count_of(*state) > 0);
     let counts: Vec<_> = counts.collect();
     match counts[..] {

@@ -116,7 +116,7 @@ fn show_batch(context: &mut Context, selection: &Selection) -> anyhow::Result<()
     let spec = row.spec()?;
     let meta = context.client.store()?.meta(row.id)?;
     if context.common.json {
-        let mut value = serde_json::to_value(Batch::new(&row))?;
+        let mut value = serde_json::to_value(Batch::new(&(&row).into()))?;
         value["spec"] = serde_json::to_value(&spec)?;
         value["meta"] = serde_json::to_value(&meta)?;
         return output::json(&value);

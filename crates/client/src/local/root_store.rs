@@ -34,6 +34,13 @@ impl LocalStore {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self { store, layout, owner, host, claim }
     }
+
+    /// Returns what was done when it is on disk.
+    fn synced<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreFailure> {
+        let done = done.map_err(failed)?;
+        self.store.sync().map_err(failed)?;
+        Ok(done)
+    }
 }
 
 fn failed(error: StoreError) -> StoreFailure {
@@ -45,20 +52,29 @@ impl RootStore for LocalStore {
         self.take_batches(batches)
     }
 
+    fn sync(&mut self) -> Result<(), StoreFailure> {
+        self.store.sync().map_err(failed)
+    }
+
     fn resubmit(&mut self, what: &Resubmit) -> Result<Accepted, Refusal> {
-        self.take_again(what)
+        let taken = self.take_again(what)?;
+        self.store.sync().map_err(submit::refused)?;
+        Ok(taken)
     }
 
     fn commit(&mut self, events: &[Event]) -> Result<(), StoreFailure> {
-        self.take_facts(events)
+        self.take_facts(events)?;
+        if events.is_empty() { Ok(()) } else { self.sync() }
     }
 
     fn unfinished(&mut self) -> Result<Unfinished, StoreFailure> {
-        self.unfinished_of(true).map_err(failed)
+        let unfinished = self.unfinished_of(true);
+        self.synced(unfinished)
     }
 
     fn orphans(&mut self) -> Result<Unfinished, StoreFailure> {
-        self.unfinished_of(false).map_err(failed)
+        let unfinished = self.unfinished_of(false);
+        self.synced(unfinished)
     }
 
     fn settled(&mut self, batch: BatchId) -> Result<Settled, StoreFailure> {
@@ -90,7 +106,7 @@ impl RootStore for LocalStore {
             Change::Priority(priority) => self.store.set_priority(batch, jobs, *priority),
             Change::CancelRequested => self.store.request_cancel(batch, jobs, now),
         };
-        result.map_err(failed)
+        self.synced(result)
     }
 
     fn intake(&mut self) -> Result<Vec<Asked>, StoreFailure> {
@@ -190,6 +206,31 @@ mod tests {
         assert_eq!((accepted.k, accepted.works.len()), (1, 0));
         assert_eq!(store.store.submissions(what.batch).unwrap().len(), 2);
         assert_eq!(store.store.batch(what.batch).unwrap().unwrap().count_of(JobState::Queued), 2);
+    }
+
+    #[test]
+    fn a_number_given_once_more_after_a_power_cut_does_not_run_what_lies_there() {
+        let root = tempfile::tempdir().unwrap();
+        let mut store = opened(root.path());
+        let mut submit = |bits: u64| {
+            let tag = Tag::from_bits(bits);
+            fs::create_dir(store.layout.stage(&tag)).unwrap();
+            let spec = JobSpec::single("x", vec!["true".into()], "/".into());
+            let (user, terminal, parent, meta) = ("me".to_owned(), None, None, Vec::new());
+            let submit = Submit { tag, spec, hold: false, user, terminal, parent, meta };
+            store.submit(&[submit]).remove(0)
+        };
+        assert_eq!(submit(1).unwrap().batch, BatchId(1));
+        // The directory of a batch whose commit was lost.
+        let lost = root.path().join("jobs/2");
+        fs::create_dir(&lost).unwrap();
+        fs::write(lost.join("job.0.sh"), "echo other").unwrap();
+        let refusal = submit(2).unwrap_err();
+        assert!(refusal.message.contains("jobs/2 is there already"), "{}", refusal.message);
+        assert_eq!(fs::read(lost.join("job.0.sh")).unwrap(), b"echo other");
+        assert_eq!(submit(3).unwrap().batch, BatchId(3));
+        let row = store.store.batch(BatchId(2)).unwrap().unwrap();
+        assert_eq!((row.state, row.cause), (JobState::Failed, Some(Cause::SubmitRefused)));
     }
 
     #[test]

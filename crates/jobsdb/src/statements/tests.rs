@@ -10,6 +10,7 @@ use crate::{OpenOptions, Store};
 const MODULES: &[(&str, &[(&str, &str)])] = &[
     ("accept", crate::accept::STATEMENTS),
     ("batch", crate::batch::STATEMENTS),
+    ("batch_line", crate::batch_line::STATEMENTS),
     ("change", crate::change::STATEMENTS),
     ("check", crate::check::STATEMENTS),
     ("chunk", crate::chunk::STATEMENTS),
@@ -32,7 +33,7 @@ const MODULES: &[(&str, &[(&str, &str)])] = &[
 /// Statements that may walk a whole table or index, and why.
 const MAY_SCAN: &[(&str, &str)] = &[
     ("BATCHES", "walks the ids from the newest and stops at the limit"),
-    ("BATCHES_WITHOUT_SPEC", "walks the ids from the newest and stops at the limit"),
+    ("LINES", "walks the ids from the newest and stops at the limit"),
     ("BATCHES_UNFINISHED", "an index of unfinished batches alone"),
     ("ALL_BATCHES", "a check looks at everything"),
     ("ALL_CHUNKS", "a check looks at everything"),

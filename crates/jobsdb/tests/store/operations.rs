@@ -2,7 +2,8 @@
 
 use cluster_core::{BatchId, Cause, ExitStatus, IndexSet, JobId, JobState, Selector, Tag, Timestamp};
 use cluster_jobsdb::{
-    BatchFilter, JobChange, JobQuery, OpenOptions, SelectContext, Selection, Store, StoreError, Unstarted,
+    BatchFilter, BatchLine, JobChange, JobQuery, OpenOptions, SelectContext, Selection, Store, StoreError,
+    Unstarted,
 };
 
 use crate::{batch, open};
@@ -154,6 +155,25 @@ fn ids_are_never_used_again() {
 }
 
 #[test]
+fn a_batch_is_taken_in_once_and_it_is_said_by_whom() {
+    let root = tempfile::tempdir().unwrap();
+    let mut store = open(root.path());
+    let mut take = |tags: &[u64]| -> Vec<(u64, bool)> {
+        let batches: Vec<_> = tags.iter().map(|tag| batch(*tag, 2, JobState::Queued)).collect();
+        store.take_in(&batches).unwrap().iter().map(|taken| (taken.batch.0, taken.new)).collect()
+    };
+    assert_eq!(take(&[7]), [(1, true)]);
+    let taken = take(&[8, 7, 9, 8]);
+    assert_eq!(taken, [(2, true), (1, false), (3, true), (2, false)]);
+    assert_eq!(take(&[9, 7]), [(3, false), (1, false)]);
+    assert_eq!(take(&[]), []);
+    for id in 1..=3 {
+        assert_eq!(store.submissions(BatchId(id)).unwrap().len(), 1);
+    }
+    assert!(store.check().unwrap().is_sound());
+}
+
+#[test]
 fn lists_are_filtered_and_newest_first() {
     let root = tempfile::tempdir().unwrap();
     let mut store = open(root.path());
@@ -163,7 +183,10 @@ fn lists_are_filtered_and_newest_first() {
     store.accept(&batches).unwrap();
     store.apply(&[ended(JobId::new(2, 0), 1)]).unwrap();
     let mut ids = |filter: &BatchFilter, limit| -> Vec<u64> {
-        store.batches(filter, limit).unwrap().iter().map(|batch| batch.id.0).collect()
+        let batches = store.batches(filter, limit).unwrap();
+        let lines: Vec<_> = batches.iter().map(BatchLine::from).collect();
+        assert_eq!(store.lines(filter, limit).unwrap(), lines);
+        batches.iter().map(|batch| batch.id.0).collect()
     };
     let all = BatchFilter::default();
     assert_eq!(ids(&all, None), [6, 5, 4, 3, 2, 1]);

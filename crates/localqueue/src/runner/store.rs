@@ -119,8 +119,16 @@ pub struct Asked {
 
 /// The job store of one root, used by one thread.
 pub trait RootStore: Send {
-    /// Takes batches in, in one commit. A tag that is known gives the batch that it made.
+    /// Takes batches in, in one commit, which no end of this process undoes. A tag that is known gives the batch
+    /// that it made.
     fn submit(&mut self, batches: &[Submit]) -> Vec<Result<Accepted, Refusal>>;
+
+    /// Waits until what `submit` committed is on disk, so that no power cut undoes it either. All else here is
+    /// when it returns.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    fn sync(&mut self) -> Result<(), StoreFailure>;
 
     /// Takes a further submission in.
     ///

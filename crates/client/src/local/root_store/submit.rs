@@ -17,43 +17,31 @@ use crate::local::files::{write_new, write_private};
 impl LocalStore {
     /// [`cluster_localqueue::runner::RootStore::submit`].
     pub(super) fn take_batches(&mut self, batches: &[Submit]) -> Vec<Result<Accepted, Refusal>> {
-        let mut checked: Vec<Result<Vec<Dependency>, Refusal>> = Vec::with_capacity(batches.len());
-        let mut known: Vec<Option<BatchId>> = Vec::with_capacity(batches.len());
-        for submit in batches {
-            match self.store.find_tag(&submit.tag) {
-                Ok(row) => known.push(row.map(|row| row.batch)),
-                Err(error) => {
-                    known.push(None);
-                    checked.push(Err(refused(error)));
-                    continue;
-                }
-            }
-            checked.push(resolved(&mut self.store, &submit.spec));
-        }
+        let checked: Vec<_> = batches.iter().map(|submit| resolved(&mut self.store, &submit.spec)).collect();
         let wanted: Vec<_> = batches
             .iter()
             .zip(&checked)
-            .zip(&known)
-            .filter(|((_, checked), known)| checked.is_ok() && known.is_none())
-            .map(|((submit, _), _)| self.new_batch(submit))
+            .filter(|(_, checked)| checked.is_ok())
+            .map(|(submit, _)| self.new_batch(submit))
             .collect();
-        let mut made = match self.store.accept(&wanted) {
-            Ok(ids) => Ok(ids.into_iter()),
+        let mut taken = match self.store.take_in(&wanted) {
+            Ok(taken) => Ok(taken.into_iter()),
             Err(error) => Err(refused(error)),
         };
-        let answers = batches.iter().zip(checked).zip(known).map(|((submit, checked), known)| {
+        let answers = batches.iter().zip(checked).map(|(submit, checked)| {
             let dependencies = checked?;
-            if let Some(batch) = known {
-                return Ok(Accepted { batch, k: 0, works: Vec::new() });
-            }
-            let batch = match &mut made {
-                Ok(ids) => ids.next().ok_or_else(|| Refusal {
+            let taken = match &mut taken {
+                Ok(taken) => taken.next().ok_or_else(|| Refusal {
                     kind: RefusalKind::Store,
                     message: "the store gave too few ids".to_owned(),
                 })?,
                 Err(refusal) => return Err(refusal.clone()),
             };
-            self.accept(submit, batch, dependencies)
+            // Asked again, after an answer that was lost: its jobs are queued.
+            match taken.new {
+                true => self.accept(submit, taken.batch, dependencies),
+                false => Ok(Accepted { batch: taken.batch, k: 0, works: Vec::new() }),
+            }
         });
         answers.collect()
     }
@@ -139,7 +127,14 @@ impl LocalStore {
     pub(super) fn make_files(&self, batch: BatchId, tag: &Tag, spec: &JobSpec) -> io::Result<()> {
         let dir = self.layout.batch(batch);
         let stage = self.layout.stage(tag);
-        if !dir.is_dir() {
+        if dir.is_dir() {
+            // Its stage became the directory, unless that is another's: of a batch that a power cut took from the
+            // store, whose number is given once more. What lies there is not what this one is to run.
+            if stage.is_dir() {
+                let why = format!("{} is there already, of a batch that the store lost", dir.display());
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+            }
+        } else {
             let root = ByteString::from(self.layout.root().to_owned());
             let script = render(ScriptPlace { root: &root, batch, k: 0 }, spec, None);
             write_private(&stage.join("job.0.json"), &serde_json::to_vec(spec)?)?;
@@ -251,7 +246,7 @@ pub(super) fn plan(
     }
 }
 
-fn refused(error: StoreError) -> Refusal {
+pub(super) fn refused(error: StoreError) -> Refusal {
     let kind = match error {
         StoreError::UnknownBatch(_) | StoreError::UnknownJob { .. } | StoreError::NotEnded { .. } => {
             RefusalKind::Usage

@@ -83,6 +83,10 @@ impl RootStore for Fake {
         batches.iter().map(|_| Err(no())).collect()
     }
 
+    fn sync(&mut self) -> Result<(), StoreFailure> {
+        Ok(())
+    }
+
     fn resubmit(&mut self, _: &Resubmit) -> Result<Accepted, Refusal> {
         Err(no())
     }

@@ -113,6 +113,10 @@ impl Thread {
                 .collect();
             let _ = reply.send(answers);
         }
+        // After the answer: it takes a third of a short submission, and only a power cut just then would show.
+        if let Err(failure) = self.store.sync() {
+            tracing::error!("{}: {failure}", self.root.path.display());
+        }
     }
 
     fn resubmit(&mut self, what: &Resubmit) -> Result<SubmissionNumber, Refusal> {
