@@ -38,9 +38,10 @@ fn main() -> ExitCode {
         );
     }
     if words.get(1).is_some_and(|word| word == runner_process::COMMAND) {
+        heap::of_runner();
         return exit::finish(runner_process::serve(&words[2..]));
     }
-    heap::share();
+    heap::of_command();
     match words.get(1).and_then(|word| word.to_str()) {
         Some(reference::DOCS) => return exit::finish(reference::docs(args::Args::command())),
         Some(reference::MAN) => {

@@ -68,13 +68,11 @@ impl RootStore for LocalStore {
     }
 
     fn unfinished(&mut self) -> Result<Unfinished, StoreFailure> {
-        let unfinished = self.unfinished_of(true);
-        self.synced(unfinished)
+        self.unfinished_of(true).map_err(failed)
     }
 
     fn orphans(&mut self) -> Result<Unfinished, StoreFailure> {
-        let unfinished = self.unfinished_of(false);
-        self.synced(unfinished)
+        self.unfinished_of(false).map_err(failed)
     }
 
     fn settled(&mut self, batch: BatchId) -> Result<Settled, StoreFailure> {

@@ -123,8 +123,8 @@ pub trait RootStore: Send {
     /// that it made.
     fn submit(&mut self, batches: &[Submit]) -> Vec<Result<Accepted, Refusal>>;
 
-    /// Waits until what `submit` committed is on disk, so that no power cut undoes it either. All else here is
-    /// when it returns.
+    /// Waits until what `submit` committed is on disk, so that no power cut undoes it either. What the others here
+    /// are told is when they return.
     ///
     /// # Errors
     /// Where the disk fails.
