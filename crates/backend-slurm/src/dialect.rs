@@ -62,6 +62,11 @@ impl Dialect for Slurm {
         environment::ENCLOSING_JOB
     }
 
+    fn submit_alone(&self) -> &'static [(&'static str, &'static str)] {
+        // sbatch takes both, all other commands the second.
+        &[("SBATCH_CLUSTERS", "SLURM_CLUSTERS")]
+    }
+
     fn submits_with(&self, variable: &[u8]) -> bool {
         environment::submits_with(variable)
     }

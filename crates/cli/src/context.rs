@@ -85,6 +85,7 @@ impl Context {
         let user = user_name(&get);
         let start = Start {
             place: place.clone(),
+            root: root.clone(),
             cores: config.local.cores,
             memory: config.local.memory,
             idle_exit: config

@@ -33,6 +33,8 @@ pub(crate) const COMMAND: &str = "__runner";
 #[derive(Debug, Clone)]
 pub(crate) struct Start {
     pub(crate) place: Place,
+    /// The root that we want of it.
+    pub(crate) root: PathBuf,
     /// What jobs may take by the configuration.
     pub(crate) cores: CoreAmount,
     /// The same of memory.
@@ -106,6 +108,7 @@ pub(crate) fn command(start: &Start) -> io::Result<Command> {
         .arg(limit.mem_mb.to_string())
         .arg(start.idle_exit.as_millis().to_string())
         .arg(lives_by)
+        .arg(&start.root)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .stderr(Stdio::from(log));
@@ -120,7 +123,7 @@ pub(crate) fn command(start: &Start) -> io::Result<Command> {
 
 /// Is the runner.
 pub(crate) fn serve(words: &[OsString]) -> anyhow::Result<Exit> {
-    let [dir, cores, mem_mb, idle, lives_by] = words else {
+    let [dir, cores, mem_mb, idle, lives_by, root] = words else {
         return Err(usage("this is the runner's own command: use `cluster local start`"));
     };
     let number = |word: &OsString| word.to_string_lossy().parse::<u64>();
@@ -137,6 +140,7 @@ pub(crate) fn serve(words: &[OsString]) -> anyhow::Result<Exit> {
         lives_by: lives_by.to_string_lossy().into_owned(),
         launch: Box::new(Processes),
         opener: Arc::new(Opener { owner: Owner::runner(), home: PathBuf::from(dir) }),
+        first_root: Some(PathBuf::from(root)),
     };
     run(settings, Word)?;
     Ok(Exit::GOOD)
@@ -195,6 +199,7 @@ impl Foreground {
             lives_by: "nothing: it is this process".to_owned(),
             launch,
             opener: Arc::new(Opener { owner: Owner::this_process(), home: place.dir().to_owned() }),
+            first_root: None,
         };
         let (send, word) = channel();
         let thread = std::thread::Builder::new().name("foreground".to_owned()).spawn(move || {

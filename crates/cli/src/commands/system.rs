@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cluster_client::system::{System, detect};
 use cluster_core::Timestamp;
+use cluster_core::bytestring::printable;
 use cluster_core::dialect::{Partition, Site, Whose};
 use cluster_core::{MemSize, Walltime};
 use cluster_options::config::SystemConfig;
@@ -73,6 +74,7 @@ struct Shown<'a> {
     error: Option<&'a str>,
     site: &'a Site,
     options: BTreeMap<&'a str, String>,
+    env: BTreeMap<&'a str, &'a str>,
     pre_submit: &'a [String],
     setup: &'a [String],
     extra: &'a [String],
@@ -225,6 +227,7 @@ fn show(context: &Context, system: &System) -> anyhow::Result<Exit> {
             error,
             site: &site,
             options: config.options.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect(),
+            env: config.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             pre_submit: &config.pre_submit,
             setup: &config.setup,
             extra: &config.extra,
@@ -263,6 +266,9 @@ fn print(system: &System, site: &Site, error: Option<&str>) -> anyhow::Result<()
     }
     for (name, value) in &config.options {
         line(&format!("option     {name}: {value}"))?;
+    }
+    for (name, value) in &config.env {
+        line(&format!("env        {name}={}", printable(value)))?;
     }
     for (name, lines) in
         [("pre_submit", &config.pre_submit), ("setup", &config.setup), ("extra", &config.extra)]

@@ -39,7 +39,8 @@ impl System {
         }
         let fixed = [("LC_ALL", "C.UTF-8"), ("TZ", "UTC")];
         let fixed = fixed.map(|(name, value)| (name.into(), Some(value.into())));
-        prepared.env.splice(..0, fixed);
+        let own = self.own.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
+        prepared.env.splice(..0, own.chain(fixed));
         prepared
     }
 
@@ -201,6 +202,33 @@ mod tests {
         assert_eq!(removed(&system), ["TOY_JOB_ID"]);
         let plain = system.submit(&Invocation::new(["toysub"])).unwrap();
         assert_eq!(plain.stdout, b"id= server= lang=C.UTF-8 zone=UTC\n");
+    }
+
+    #[test]
+    fn variables_of_a_system_go_to_all_its_commands_and_to_what_it_is_known_by() {
+        let mut toy = Toy::new();
+        for (name, value) in [("TOY_SERVER", "y"), ("TOY_CELL", "a b"), ("LC_ALL", "de_DE")] {
+            toy.config.env.insert(name.to_owned(), value.to_owned());
+        }
+        toy.command("toysub", "echo \"$TOY_SERVER $TOY_CELL $LC_ALL\"");
+        let system = toy.system_in(&[("TOY_SERVER", "x")], LocalHost);
+        for said in [system.run(&Invocation::new(["toysub"])), system.submit(&Invocation::new(["toysub"]))] {
+            assert_eq!(said.unwrap().stdout, b"y a b C.UTF-8\n");
+        }
+        assert_eq!(system.around.var("TOY_SERVER"), Some("y".as_ref()));
+    }
+
+    #[test]
+    fn a_variable_that_only_the_submit_command_reads_is_told_to_all() {
+        let told = |env: &[(&str, &str)]| {
+            let prepared = Toy::new().system_in(env, LocalHost).prepared(&Invocation::new(["toyq"]));
+            let set = prepared.env.into_iter().find(|(name, _)| name == "TOY_ALL_AT");
+            set.and_then(|(_, value)| value)
+        };
+        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[("TOY_SUBMIT_AT", "b")]), Some("b".into()));
+        // What is set for all is not ours to change.
+        assert_eq!(told(&[("TOY_SUBMIT_AT", "b"), ("TOY_ALL_AT", "a")]), None);
     }
 
     #[test]

@@ -65,6 +65,15 @@ impl Surroundings {
     pub(crate) fn var(&self, name: &str) -> Option<&OsStr> {
         self.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
     }
+
+    /// Sets variables over those that are there.
+    fn set(&mut self, own: &[(OsString, OsString)]) {
+        if own.is_empty() {
+            return;
+        }
+        let others = self.env.iter().filter(|(name, _)| own.iter().all(|(ours, _)| ours != name));
+        self.env = others.chain(own).cloned().collect();
+    }
 }
 
 /// A named place to run with a scheduler that is spoken to by its commands.
@@ -74,6 +83,8 @@ pub struct System {
     dialect: Box<dyn Dialect>,
     host: Arc<dyn Host>,
     around: Surroundings,
+    /// Variables of its commands that the environment does not have so.
+    own: Vec<(OsString, OsString)>,
     /// It was asked, and said that it keeps none.
     no_accounting: AtomicBool,
 }
@@ -85,9 +96,18 @@ impl System {
         config: SystemConfig,
         dialect: Box<dyn Dialect>,
         host: Arc<dyn Host>,
-        around: Surroundings,
+        mut around: Surroundings,
     ) -> Self {
-        Self { name: name.into(), config, dialect, host, around, no_accounting: AtomicBool::new(false) }
+        let mut own: Vec<(OsString, OsString)> =
+            config.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        around.set(&own);
+        for (alone, all) in dialect.submit_alone() {
+            if let (Some(value), None) = (around.var(alone), around.var(all)) {
+                own.push((all.into(), value.to_owned()));
+            }
+        }
+        around.set(&own);
+        Self { name: name.into(), config, dialect, host, around, own, no_accounting: AtomicBool::new(false) }
     }
 
     /// Its name.

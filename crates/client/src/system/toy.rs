@@ -53,8 +53,13 @@ impl Toy {
     }
 
     pub(crate) fn system_on(&self, host: impl Host + 'static) -> System {
+        self.system_in(&[("PATH", "/usr/bin:/bin")], host)
+    }
+
+    /// A system of somebody with this environment.
+    pub(crate) fn system_in(&self, env: &[(&str, &str)], host: impl Host + 'static) -> System {
         let around = Surroundings {
-            env: [("PATH".into(), "/usr/bin:/bin".into())].into(),
+            env: env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
             place: Place::new(Some(self.place())),
             user: "ann".to_owned(),
         };
@@ -87,6 +92,10 @@ impl Dialect for ToyDialect {
 
     fn enclosing_job(&self) -> &'static [&'static str] {
         &["TOY_JOB*", "TOY_ID"]
+    }
+
+    fn submit_alone(&self) -> &'static [(&'static str, &'static str)] {
+        &[("TOY_SUBMIT_AT", "TOY_ALL_AT")]
     }
 
     fn script_facts(&self) -> ScriptFacts {

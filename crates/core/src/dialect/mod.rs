@@ -87,6 +87,12 @@ pub trait Dialect: Send + Sync {
     /// submission from inside a job is made without them. Those that locate or default the scheduler stay.
     fn enclosing_job(&self) -> &'static [&'static str];
 
+    /// Variables that the submit command alone reads, each with the one that says the same to all commands. Where a
+    /// user has set the first alone, jobs would be asked for where they are not.
+    fn submit_alone(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Whether the submit command gets this variable of the submitter's environment. All, unless the scheduler
     /// hands to the job whatever the command has: what a job is to have, `job.sh` restores.
     fn submits_with(&self, _variable: &[u8]) -> bool {

@@ -45,6 +45,8 @@ pub struct Settings {
     pub launch: Box<dyn Launch>,
     /// What opens roots.
     pub opener: Arc<dyn RootOpener>,
+    /// The root of the command that started it, which will ask for it at once: opened while that connects.
+    pub first_root: Option<PathBuf>,
 }
 
 /// A runner that could not run.
@@ -176,7 +178,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         let mut listener = bind(&place).map_err(failed("the socket"))?;
         let _ = writeln!(word, "ready");
         drop(word);
-        runner.clone().take_up_roots().await;
+        runner.clone().take_up_roots(settings.first_root).await;
         Runner::watch_directories(&runner);
         Runner::end_when_idle(&runner, settings.idle_exit);
         loop {
@@ -307,15 +309,16 @@ impl Runner {
         Ok(root)
     }
 
-    /// Opens every root that had unfinished jobs.
-    async fn take_up_roots(self: Arc<Self>) {
+    /// Opens every root that had unfinished jobs, and the first one where it is a root already.
+    async fn take_up_roots(self: Arc<Self>, first: Option<PathBuf>) {
         use std::os::unix::ffi::OsStringExt;
         let registered = std::fs::read_dir(self.place.roots()).into_iter().flatten();
-        let paths: Vec<_> = registered
+        let first = first.filter(|path| path.join("store.db").exists());
+        let registered = registered
             .filter_map(|entry| std::fs::read(entry.ok()?.path().join("path")).ok())
             .map(|path| PathBuf::from(std::ffi::OsString::from_vec(path)))
-            .collect();
-        for path in paths {
+            .filter(|path| Some(path) != first.as_ref());
+        for path in first.iter().cloned().chain(registered) {
             let runner = self.clone();
             // Each by itself: one that hangs or is gone keeps nobody else back.
             tokio::spawn(async move {

@@ -48,6 +48,7 @@ impl Checker<'_> {
                 _ if key.name == "scheduler" => self.scheduler(&path, value),
                 KeyKind::Options => self.options(key, &path, value),
                 KeyKind::Paths => self.paths(key, &path, value),
+                KeyKind::Variables => self.variables(key, &path, value),
                 KeyKind::Partitions => self.partitions(key, &path, value),
                 kind if !kind.accepts(value) => self.wrong_value(key, &path, value),
                 _ => {}
@@ -99,6 +100,21 @@ impl Checker<'_> {
                     &path,
                     format!("the path of `{}` is {expected}, not `{}`", shown(name), shown(found)),
                 );
+            }
+        }
+    }
+
+    fn variables(&mut self, key: &Key, path: &[&str], value: &Node) {
+        let Some(variables) = value.as_map() else { return self.wrong_value(key, path, value) };
+        for (name, value) in variables.iter().filter(|(_, value)| **value != Node::Null) {
+            let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            if name.is_empty() || !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
+                self.wrong(&path, format!("`{}` is not the name of a variable", shown(name)));
+            }
+            if value.as_text().is_none_or(|text| text.contains('\0')) {
+                let found = value.as_text().map_or(value.kind(), |_| "one with a NUL");
+                self.wrong(&path, format!("the value of `{}` is a text, not {found}", shown(name)));
             }
         }
     }

@@ -55,6 +55,8 @@ pub enum KeyKind {
     Options,
     /// Paths of commands by their plain names.
     Paths,
+    /// Variables by name.
+    Variables,
     /// Partitions by name.
     Partitions,
     /// Systems by name.
@@ -160,6 +162,7 @@ impl KeyKind {
             Self::Directives => "a directive without its prefix (--exclusive), or a list of such".to_owned(),
             Self::Options => "options by name, as `cluster submit` takes them".to_owned(),
             Self::Paths => "commands by name, each with its path".to_owned(),
+            Self::Variables => "variables by name, each with its value".to_owned(),
             Self::Partitions => "partitions by name, each with its limits".to_owned(),
             Self::Systems => "names of systems, each with its `scheduler`".to_owned(),
         }
@@ -185,7 +188,7 @@ impl KeyKind {
             Self::Path => text.starts_with('/') && !text.chars().any(char::is_control),
             Self::Commands => !text.trim().is_empty() && !text.contains('\0'),
             Self::Directives => !text.trim().is_empty() && !text.chars().any(char::is_control),
-            Self::Options | Self::Paths | Self::Partitions | Self::Systems => false,
+            Self::Options | Self::Paths | Self::Variables | Self::Partitions | Self::Systems => false,
         }
     }
 }

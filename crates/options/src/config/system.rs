@@ -28,6 +28,8 @@ pub struct SystemConfig {
     pub commands: IndexMap<String, PathBuf>,
     /// The directory of all others.
     pub bin: Option<PathBuf>,
+    /// Variables of all commands of the scheduler, over those of the environment.
+    pub env: IndexMap<String, String>,
     /// Commands of a shell that run on the submitting host right before the command that submits.
     pub pre_submit: Vec<String>,
     /// Commands of a shell that run in each job right before its command.
@@ -87,6 +89,13 @@ pub const SYSTEM_KEYS: &[Key] = &[
         "Paths of commands of the scheduler by name, where they are not on PATH.",
     ),
     key("bin", KeyKind::Path, None, "The directory of the commands that `commands` does not name."),
+    key(
+        "env",
+        KeyKind::Variables,
+        None,
+        "Variables of every command of the scheduler (`SGE_ROOT`, `SLURM_CONF`), over those of the environment; jobs \
+         do not get them.",
+    ),
     key(
         "pre_submit",
         KeyKind::Commands,
@@ -156,6 +165,8 @@ impl SystemConfig {
             entries(node, "partitions").map(|(name, limits)| (name.clone(), PartitionConfig::read(limits)));
         let commands = entries(node, "commands")
             .filter_map(|(name, path)| Some((name.clone(), PathBuf::from(path.as_text()?))));
+        let env = entries(node, "env")
+            .filter_map(|(name, value)| Some((name.clone(), value.as_text()?.to_owned())));
         let name = |key: &str| text(node, key).map(|text| text.trim().to_owned());
         Self {
             scheduler,
@@ -163,6 +174,7 @@ impl SystemConfig {
             partitions: partitions.collect(),
             commands: commands.collect(),
             bin: text(node, "bin").map(PathBuf::from),
+            env: env.collect(),
             pre_submit: lines(node, "pre_submit"),
             setup: lines(node, "setup"),
             extra: lines(node, "extra"),

@@ -90,6 +90,7 @@ systems:
       any: {}
     commands: {qsub: /opt/sge/bin/qsub}
     bin: /opt/bin
+    env: {SGE_ROOT: /opt/sge, SGE_QMASTER_PORT: 6444}
     pre_submit: [module load sge, \"kinit -R\\nklist\"]
     setup: . /etc/profile
     extra: [--exclusive, -l foo=1]
@@ -119,6 +120,8 @@ systems:
     );
     assert_eq!(hpc.commands["qsub"], Path::new("/opt/sge/bin/qsub"));
     assert_eq!(hpc.bin.as_deref(), Some(Path::new("/opt/bin")));
+    let env: Vec<_> = hpc.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(env, ["SGE_ROOT=/opt/sge", "SGE_QMASTER_PORT=6444"]);
     assert_eq!(hpc.pre_submit, ["module load sge", "kinit -R\nklist"]);
     assert_eq!(
         (&hpc.setup[..], &hpc.extra[..]),
