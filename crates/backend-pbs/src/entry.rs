@@ -17,6 +17,17 @@ pub(crate) enum Kind {
     Node,
 }
 
+/// What is asked for of a group of attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// What [`Entries::wants`] says.
+    All,
+    /// The attribute of this name.
+    Only(&'static [u8]),
+    /// Nothing.
+    Nothing,
+}
+
 /// Takes the entries of an output, one after the other. The formats differ in how they write attributes:
 /// `Resource_List.walltime` arrives as the group `Resource_List` and the name `walltime`, with an empty group
 /// where there is no dot.
@@ -24,9 +35,9 @@ pub(crate) trait Entries<'o> {
     /// An entry begins.
     fn begin(&mut self, kind: Kind, id: Cow<'o, str>);
 
-    /// Whether anything of this group is asked for.
-    fn wants_group(&self, _group: &[u8]) -> bool {
-        true
+    /// What of this group is asked for.
+    fn wants_group(&self, _group: &[u8]) -> Wants {
+        Wants::All
     }
 
     /// Whether this attribute is asked for; of others the value is not even unwrapped.

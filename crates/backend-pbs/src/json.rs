@@ -53,7 +53,7 @@ impl<'o> Json<'o> {
     }
 
     /// A string, between its quotes, and whether it has escapes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn string(&mut self) -> Result<(&'o [u8], bool), Expected> {
         self.expect(b'"', "a string")?;
         let start = self.at;
@@ -105,6 +105,36 @@ impl<'o> Json<'o> {
         let end = rest.iter().position(ends).unwrap_or(rest.len());
         self.at += end;
         rest.get(..end).unwrap_or_default()
+    }
+
+    /// Steps over an object of which one member is asked for: its value, where that is none that has parts. What
+    /// stands between the strings is only looked at for braces.
+    pub(crate) fn only(&mut self, name: &[u8]) -> Result<Option<Cow<'o, [u8]>>, Expected> {
+        let begin = self.at;
+        let (mut depth, mut value) = (0_usize, None);
+        loop {
+            match self.text.get(self.at) {
+                Some(b'"') => {
+                    let (string, _) = self.string()?;
+                    if depth == 1 && string == name && self.take(b':') && !matches!(self.peek(), b'{' | b'[')
+                    {
+                        value = self.scalar()?;
+                    }
+                    continue;
+                }
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        self.at += 1;
+                        return Ok(value);
+                    }
+                }
+                Some(_) => {}
+                None => return Err(Expected(begin, "an object with an end")),
+            }
+            self.at += 1;
+        }
     }
 
     /// Steps over a value of any depth.
@@ -237,6 +267,27 @@ mod tests {
     }
 
     #[test]
+    fn one_member_of_an_object_is_found_and_all_of_it_is_passed() {
+        for (text, want) in [
+            (r#"{"A": "x", "T" : "1\n2", "B": {"T": "no"}}"#, Some("1\n2")),
+            (r#"{"A": ["T", "a"], "C": "}{", "D": "T"}"#, None),
+            (r#"{"T": 12, "Z": 1}"#, Some("12")),
+            (r#"{"T": {"T": "a"}}"#, None),
+            (r#"{"T": null}"#, None),
+            ("{}", None),
+        ] {
+            let text = format!("{text},next");
+            let mut json = Json::new(text.as_bytes());
+            let value = json.only(b"T").unwrap().map(|value| String::from_utf8(value.into_owned()).unwrap());
+            assert_eq!(value.as_deref(), want, "{text}");
+            assert_eq!(&text[json.at..], ",next");
+        }
+        for broken in [r#"{"A": "x""#, r#"{"A"#, "{", r#"{"T":"#] {
+            assert!(Json::new(broken.as_bytes()).only(b"T").is_err(), "{broken}");
+        }
+    }
+
+    #[test]
     fn numbers_stay_as_they_are_written() {
         let mut json = Json::new(b" 1e999 , 12345678901234567890,007,null,-27}");
         let mut seen = Vec::new();
@@ -271,6 +322,7 @@ mod tests {
             proptest::sample::select(&b"{}[]\":,\\u0 \nan\xff"[..]), 0..40))
         {
             let _ = Json::new(&text).skip();
+            let _ = Json::new(&text).only(b"n");
             let _ = Json::new(&text).scalar();
         }
     }

@@ -35,8 +35,8 @@ impl<'a> Id<'a> {
     /// The id of the array of which this is an element, or of the job itself.
     pub(crate) fn array(&self) -> String {
         match self.index {
-            Some(_) => format!("{}[]{}", self.number, self.server),
-            None => format!("{}{}", self.number, self.server),
+            Some(_) => [self.number, "[]", self.server].concat(),
+            None => [self.number, self.server].concat(),
         }
     }
 
@@ -104,11 +104,11 @@ pub(crate) fn size(text: &str) -> Option<MemSize> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let (scale, word) = match unit.to_ascii_lowercase().as_bytes() {
-        [] | [b'b'] => (0, 1),
-        [b'w'] => (0, 8),
-        [scale, unit @ (b'b' | b'w')] => (
-            match scale {
+    let (scale, word) = match unit.as_bytes() {
+        [] | [b'b' | b'B'] => (0, 1),
+        [b'w' | b'W'] => (0, 8),
+        [scale, unit @ (b'b' | b'B' | b'w' | b'W')] => (
+            match scale.to_ascii_lowercase() {
                 b'k' => 10,
                 b'm' => 20,
                 b'g' => 30,
@@ -116,7 +116,7 @@ pub(crate) fn size(text: &str) -> Option<MemSize> {
                 b'p' => 50,
                 _ => return None,
             },
-            if *unit == b'w' { 8 } else { 1 },
+            if unit.eq_ignore_ascii_case(&b'w') { 8 } else { 1 },
         ),
         _ => return None,
     };

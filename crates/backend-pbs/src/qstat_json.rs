@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use cluster_core::dialect::DialectError;
 
-use crate::entry::{Entries, Kind};
+use crate::entry::{Entries, Kind, Wants};
 use crate::json::{Expected, Json};
 use crate::lexeme;
 
@@ -106,8 +106,16 @@ fn entry<'o>(kind: Kind, json: &mut Json<'o>, entries: &mut impl Entries<'o>) ->
     loop {
         let name = json.key()?;
         match json.peek() {
-            b'{' if entries.wants_group(name) => members(name, json, entries)?,
-            b'{' | b'[' => json.skip()?,
+            b'{' => match entries.wants_group(name) {
+                Wants::All => members(name, json, entries)?,
+                Wants::Only(one) => {
+                    if let Some(value) = json.only(one)? {
+                        entries.attribute(name, one, value);
+                    }
+                }
+                Wants::Nothing => json.skip()?,
+            },
+            b'[' => json.skip()?,
             _ => value(b"", name, json, entries)?,
         }
         if !json.more()? {

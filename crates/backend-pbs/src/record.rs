@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use cluster_core::dialect::{DialectError, Jobs, RangeBudget, Row, Tasks};
 use cluster_core::{Cause, ExitStatus, JobState, Tag, Timestamp};
 
-use crate::entry::{Entries, Kind};
+use crate::entry::{Entries, Kind, Wants};
 use crate::exit_status::{self, Evidence};
 use crate::flavour::Flavour;
 use crate::lexeme::{self, Id};
@@ -19,6 +19,8 @@ pub(crate) struct JobEntries<'o> {
     history: bool,
     command: String,
     output: &'o [u8],
+    /// All of the output, where it is UTF-8: its parts need not be looked at again.
+    whole: Option<&'o str>,
     current: Option<Record<'o>>,
     jobs: Jobs<'o>,
     ranges: RangeBudget,
@@ -70,6 +72,7 @@ impl<'o> JobEntries<'o> {
             history,
             command: command.to_owned(),
             output,
+            whole: std::str::from_utf8(output).ok(),
             current: None,
             jobs,
             ranges: RangeBudget::default(),
@@ -78,6 +81,18 @@ impl<'o> JobEntries<'o> {
 
     pub(crate) fn finish(self) -> Jobs<'o> {
         self.jobs
+    }
+
+    /// A part of the output as text.
+    #[inline]
+    fn text(&self, part: Cow<'o, [u8]>) -> Cow<'o, str> {
+        if let (Cow::Borrowed(part), Some(whole)) = (&part, self.whole) {
+            let at = (part.as_ptr() as usize).wrapping_sub(self.output.as_ptr() as usize);
+            if let Some(text) = at.checked_add(part.len()).and_then(|end| whole.get(at..end)) {
+                return Cow::Borrowed(text);
+            }
+        }
+        lexeme::text(part)
     }
 
     fn at(&self, text: &[u8]) -> usize {
@@ -91,8 +106,12 @@ impl<'o> Entries<'o> for JobEntries<'o> {
     }
 
     #[inline]
-    fn wants_group(&self, group: &[u8]) -> bool {
-        matches!(group, b"" | b"Resource_List" | b"resources_used" | b"Variable_List")
+    fn wants_group(&self, group: &[u8]) -> Wants {
+        match group {
+            b"" | b"Resource_List" | b"resources_used" => Wants::All,
+            b"Variable_List" => Wants::Only(b"CLUSTER_TAG"),
+            _ => Wants::Nothing,
+        }
     }
 
     #[inline]
@@ -138,8 +157,9 @@ impl<'o> Entries<'o> for JobEntries<'o> {
     }
 
     fn attribute(&mut self, group: &[u8], name: &[u8], value: Cow<'o, [u8]>) {
+        let value = self.text(value);
         if let Some(record) = &mut self.current {
-            record.set(group, name, lexeme::text(value));
+            record.set(group, name, value);
         }
     }
 
@@ -150,7 +170,10 @@ impl<'o> Entries<'o> for JobEntries<'o> {
         } else {
             let row = record.row(self.flavour, self.history).filter(|row| self.ranges.admits(&row.tasks));
             if let Some(mut row) = row {
-                row.text = lexeme::valid_prefix(text);
+                row.text = match self.text(Cow::Borrowed(text)) {
+                    Cow::Borrowed(text) => text,
+                    Cow::Owned(_) => lexeme::valid_prefix(text),
+                };
                 self.jobs.rows.push(row);
                 return;
             }

@@ -16,7 +16,8 @@ use crate::xml::{position, unescape};
 /// altogether, as what is missing would look like jobs that are gone.
 pub(crate) fn read<'t>(call: &Call<'_>, text: &'t str, mem: Option<&str>) -> Result<Jobs<'t>, DialectError> {
     let mut reader = Reader::from_str(text);
-    let mut jobs = Jobs::default();
+    // A job takes some 340 bytes, and more in the longer forms.
+    let mut jobs = Jobs { rows: Vec::with_capacity(text.len() / 340), ..Jobs::default() };
     let mut depth = 0_usize;
     let mut queue: Option<&'t str> = None;
     let mut job: Option<Job<'t>> = None;

@@ -12,7 +12,7 @@ pub(crate) fn position(reader: &Reader<&[u8]>) -> usize {
 /// The characters behind the references of a text. Grid Engine writes `%lt;` where it means `&lt;`; a name
 /// that really holds `%lt;` cannot be told from one with `<`, and `<` is the likelier.
 pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
-    if !raw.contains(['&', '%']) {
+    if !raw.bytes().any(|byte| matches!(byte, b'&' | b'%')) {
         return Cow::Borrowed(raw);
     }
     let mut text = String::with_capacity(raw.len());
