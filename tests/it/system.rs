@@ -427,6 +427,10 @@ fn a_recording_is_read_as_it_would_be() {
     let odd = parse(&["slurm", command, "bad"]).end().code(1).json();
     assert_eq!(odd["reading"]["jobs"]["rows"].as_array().unwrap().len(), 1);
     assert_eq!(odd["reading"]["jobs"]["errors"][0]["syntax"]["line"], 2, "{odd}");
+    for (scheduler, line) in [("pbs", "pbsnodes -a"), ("slurm", "scontrol show config")] {
+        let nothing = parse(&[scheduler, line, "bad"]).end().code(1).json();
+        assert_eq!(nothing["messages"][0], "nothing of this is what the command prints", "{line}: {nothing}");
+    }
     parse(&["lsf", "bjobs", "out"]).end().code(2).says(["slurm, pbs, torque, sge"]);
     parse(&["slurm", "squeue 'x", "out"]).end().code(2).says(["quotes"]);
     parse(&["slurm", "squeue", "not-there"]).end().code(2).says(["not-there"]);

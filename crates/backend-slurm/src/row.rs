@@ -330,6 +330,10 @@ pub(crate) fn settle(row: &mut Row<'_>, exit: Option<(u32, u32)>, source: Source
 fn unsaid_code<'o>(code: u32, signal: u32, reason: &str, source: Source) -> Cow<'o, str> {
     let said = match (signal, source) {
         (0, Source::Accounting) if code < 128 => format!("exit code {code} or {}", code + 128),
+        // Seen where the directory or the output file of the job's own was not to be had (`launch_failures`).
+        (53, _) => {
+            format!("ExitCode {code}:53 (mostly an output file or a directory that the node does not have)")
+        }
         _ => format!("ExitCode {code}:{signal}"),
     };
     Cow::Owned(if reason.is_empty() { said } else { format!("{said}, {reason}") })

@@ -98,9 +98,17 @@ fn controller(text: &[u8]) -> Option<bool> {
     lines.map(|line| line.trim_ascii().ends_with(b" is UP")).reduce(|one, other| one | other)
 }
 
+/// How many elements an array may have, of the scheduler's parameters; `max_array_tasks` limits their count, where a site
+/// lets numbers be larger.
+fn max_array_tasks(parameters: &[u8]) -> Option<u32> {
+    let value = parameters.split(|&b| b == b',').find_map(|word| word.strip_prefix(b"max_array_tasks="))?;
+    lexeme::number(value)?.try_into().ok()
+}
+
 /// `Key = value` lines.
 fn config(text: &[u8]) -> Site {
     let mut site = Site { up: controller(text), ..Site::default() };
+    let mut most = None;
     for line in text.split(|&b| b == b'\n') {
         let Some(at) = line.iter().position(|&b| b == b'=') else { continue };
         let value = line[at + 1..].trim_ascii();
@@ -110,6 +118,7 @@ fn config(text: &[u8]) -> Site {
             b"ClusterName" => site.server = string(),
             // It limits the number of an element, which begins at 0: so many elements.
             b"MaxArraySize" => site.max_array = lexeme::number(value).and_then(|n| n.try_into().ok()),
+            b"SchedulerParameters" => most = max_array_tasks(value),
             b"AccountingStorageType" => {
                 site.accounting = Some(!value.ends_with(b"none") && !lexeme::is_unset(value));
             }
@@ -117,6 +126,7 @@ fn config(text: &[u8]) -> Site {
             _ => {}
         }
     }
+    site.max_array = site.max_array.into_iter().chain(most).min();
     site
 }
 

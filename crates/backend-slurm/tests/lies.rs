@@ -96,7 +96,8 @@ fn ends_without_a_code_of_their_own_have_a_cause() {
         assert_eq!((row.cause, &*row.raw_state), (Some(Cause::Cancelled), "CANCELLED by 1001"));
     });
     with_row("sacct_launch_failures", "27", |row| {
-        assert_eq!((row.status, row.cause, &*row.reason), (None, None, "ExitCode 0:53"));
+        assert_eq!((row.status, row.cause, &*row.reason), (None, None, row.reason.as_ref()));
+        assert!(row.reason.starts_with("ExitCode 0:53 (mostly an output file"), "{}", row.reason);
     });
     // Refused after it was accepted: its code is Slurm's, in one place as exit 1, in the other as signal 1.
     for name in ["scontrol_odd_names_oneliner", "sacct_all", "squeue_json"] {
@@ -336,6 +337,25 @@ fn the_exit_code_of_a_waiting_sbatch_is_the_jobs() {
     let waited = recording("sbatch_wait_fail");
     let read = Slurm::new().read(&waited.argv().unwrap(), &waited.output);
     assert_eq!(read, Ok(Reading::Submitted(cluster_core::RemoteId("12".to_owned()))));
+}
+
+#[test]
+fn arrays_have_as_many_elements_as_both_limits_allow() {
+    let recording = recording("scontrol_config");
+    let most = |parameters: &str| {
+        let mut output = recording.output.clone();
+        let text = String::from_utf8(output.stdout).unwrap();
+        output.stdout =
+            text.replace("=2000,bf_max_job_test=", &format!("{parameters},bf_max_job_test=")).into();
+        match Slurm::new().read(&recording.argv().unwrap(), &output) {
+            Ok(Reading::Site(site)) => site.max_array,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(most("=2000"), Some(2001));
+    assert_eq!(most("=2000,max_array_tasks=500"), Some(500));
+    assert_eq!(most("=2000,max_array_tasks=100000"), Some(2001));
+    assert_eq!(most("=2000,max_array_tasks=x"), Some(2001));
 }
 
 #[test]

@@ -82,6 +82,8 @@ macro_rules! page {
 }
 
 statements! {
+    ANY_UNFINISHED =
+        "SELECT 1 FROM batch INDEXED BY batch_unfinished WHERE scheduler = ?1 AND id > ?2 AND count > n7 + n8 LIMIT 1";
     UNFINISHED_BATCHES = together!(
         "SELECT ", batch_columns!(), " FROM batch INDEXED BY batch_unfinished \
          WHERE scheduler = ?1 AND id > ?2 AND count > n7 + n8 ORDER BY id LIMIT ?3"
@@ -133,6 +135,14 @@ impl Store {
         after: Option<BatchId>,
         limit: Option<u32>,
     ) -> Result<Vec<UnfinishedBatch>, StoreError> {
+        // Mostly there is nothing, which a small statement says in a fraction of the time that the others take to
+        // be read by SQLite.
+        let any = sqlx::query(ANY_UNFINISHED).bind(scheduler).bind(after.map_or(0, key));
+        let any = self
+            .read("list unfinished jobs of", async |connection| Ok(any.fetch_optional(connection).await?))?;
+        if any.is_none() {
+            return Ok(Vec::new());
+        }
         let query = |sql| {
             sqlx::query(sql).bind(scheduler).bind(after.map_or(0, key)).bind(limit.map_or(-1, i64::from))
         };

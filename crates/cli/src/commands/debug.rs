@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use cluster_core::dialect::{DialectError, Reading};
+use cluster_core::dialect::{DialectError, Reading, Site};
 use cluster_core::host::Output;
 use cluster_core::state::ExitStatus;
 use cluster_options::config::SystemConfig;
@@ -80,6 +80,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         Some(Reading::Jobs(jobs)) => &jobs.errors,
         _ => &[],
     };
+    // Lines of which none was known are not said to be understood.
+    let nothing = match reading {
+        Some(Reading::Site(site)) => *site == Site::default() && !output.stdout.trim_ascii().is_empty(),
+        _ => false,
+    };
     let not_read =
         |error: &&DialectError| matches!(error, DialectError::Syntax { .. } | DialectError::NotRead { .. });
     let odd = error.into_iter().chain(records).any(|error| not_read(&error));
@@ -89,9 +94,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         command: argv.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         reading,
         error,
-        messages: error.into_iter().chain(records).map(ToString::to_string).collect(),
+        messages: error
+            .into_iter()
+            .chain(records)
+            .map(ToString::to_string)
+            .chain(nothing.then(|| "nothing of this is what the command prints".to_owned()))
+            .collect(),
     })?;
-    Ok(if odd { Exit::JOB_FAILED } else { Exit::GOOD })
+    Ok(if odd || nothing { Exit::JOB_FAILED } else { Exit::GOOD })
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {

@@ -79,6 +79,7 @@ pub(crate) fn run(mut context: Context, args: Args) -> anyhow::Result<Exit> {
     let numbered = words.command.iter().chain(&sh).any(|text| has_number(text.as_bytes(), &columns));
     for text in words.command.iter().chain(&sh) {
         refuse_unknown(text, &columns, numbered)?;
+        refuse_ambiguous(text, &columns)?;
     }
     let count = plan.jobs().ok_or_else(|| usage("that would be more than four billion jobs"))?;
     if count == 0 {
@@ -155,6 +156,26 @@ fn refuse_unknown(text: &OsStr, columns: &[String], numbered: bool) -> anyhow::R
     Err(usage(format!(
         "{unknown} is no placeholder here: {instead} ({stays} that is to stay as it is can be kept in a script)"
     )))
+}
+
+/// A name that several columns have says nothing of which is meant.
+fn refuse_ambiguous(text: &OsStr, columns: &[String]) -> anyhow::Result<()> {
+    for (at, name) in columns.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+        let named = || ["}", ".}", "/}", "//}", "/.}"].map(|end| format!("{{{name}{end}"));
+        let numbers = || (1..).zip(columns).filter(|(_, other)| *other == name).map(|(number, _)| number);
+        if columns[..at].contains(name)
+            && named()
+                .iter()
+                .any(|word| text.as_bytes().windows(word.len()).any(|part| part == word.as_bytes()))
+        {
+            let numbers: Vec<_> = numbers().map(|number: usize| format!("{{{number}}}")).collect();
+            return Err(usage(format!(
+                "{{{name}}} is the name of several columns: say {}",
+                numbers.join(" or ")
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The text's placeholders become positional parameters, which the shell expands quoted.

@@ -1,11 +1,11 @@
 //! `cluster queue`: what is in a scheduler's queue, whoever sent it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use cluster_client::system::listing::{Listed, NodeUse, by_node, fold, ids, unfold};
 use cluster_client::system::{Snapshot, System};
-use cluster_core::dialect::{Row, Whose};
+use cluster_core::dialect::{Dialect, HostCores, Row, Whose};
 use cluster_core::{JobState, Tag, Timestamp};
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Serialize;
@@ -140,6 +140,9 @@ struct Line<'a> {
     system: &'a str,
     #[serde(flatten)]
     listed: &'a Listed<'a>,
+    /// The hosts one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    on: Vec<HostCores>,
 }
 
 #[derive(Serialize)]
@@ -240,7 +243,8 @@ fn print(
             }
         } else if context.common.json {
             for listed in lines {
-                json(&Line { v: 1, system: name, listed: &listed })?;
+                let on = each_host(&listed.hosts, system.dialect());
+                json(&Line { v: 1, system: name, listed: &listed, on })?;
             }
         } else {
             print_table(&lines.collect::<Vec<_>>(), args.all || users_differ(filter))?;
@@ -262,6 +266,15 @@ fn print(
         talk(&format!("  `cluster debug parse` reads what `{}` prints", snapshot.command_line()));
     }
     Ok(())
+}
+
+/// The hosts of folded lists, each once. A list that is not understood is there as it was printed, and `--nodes` says
+/// why.
+fn each_host(lists: &[&str], dialect: &dyn Dialect) -> Vec<HostCores> {
+    let mut hosts: Vec<_> = lists.iter().filter_map(|list| dialect.hosts(list).ok()).flatten().collect();
+    let mut seen = HashSet::new();
+    hosts.retain(|host| seen.insert(host.host.clone()));
+    hosts
 }
 
 fn print_id(context: &Context, system: &str, id: &str) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cluster_core::Timestamp;
@@ -22,7 +23,7 @@ use super::place::{Place, PlaceError};
 use super::protocol::{Refusal, RefusalKind};
 use super::reserved::Reserved;
 use super::root::{LISTING, News, Opening, RunnerRoot};
-use super::store::RootOpener;
+use super::store::{OpenedRoot, RootOpener, StoreFailure};
 use crate::capacity::Amount;
 use crate::cgroup::{Contained, Delegated};
 use crate::engine::Engine;
@@ -48,6 +49,9 @@ pub struct Settings {
     /// The root of the command that started it, which will ask for it at once: opened while that connects.
     pub first_root: Option<PathBuf>,
 }
+
+/// A root whose store is being opened.
+type OnItsWay = (PathBuf, JoinHandle<Result<OpenedRoot, StoreFailure>>);
 
 /// A runner that could not run.
 #[derive(Debug, Error)]
@@ -79,6 +83,8 @@ pub(super) struct Runner {
     opener: Arc<dyn RootOpener>,
     pub(super) news: broadcast::Sender<News>,
     pub(super) roots: tokio::sync::Mutex<HashMap<PathBuf, Arc<RunnerRoot>>>,
+    /// The first root's store, on its way.
+    first: Mutex<Option<OnItsWay>>,
     opening: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
     /// What the last runner's slots had started, by root.
     started: Mutex<HashMap<u64, Vec<Entry>>>,
@@ -114,6 +120,12 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         let _ = writeln!(word, "busy");
         return Ok(());
     };
+    // Beside all that follows here, which takes about as long.
+    let first = settings.first_root.filter(|path| path.join("store.db").exists()).map(|path| {
+        let (opener, opened) = (settings.opener.clone(), path.clone());
+        (path, std::thread::spawn(move || opener.open(&opened)))
+    });
+    let first_root = first.as_ref().map(|(path, _)| path.clone());
     let failed = |what: &str| {
         let what = what.to_owned();
         move |source| RunnerError::Io { what, source }
@@ -157,6 +169,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         opener: settings.opener,
         news,
         roots: tokio::sync::Mutex::default(),
+        first: Mutex::new(first),
         opening: Mutex::default(),
         started: Mutex::new(started),
         reserved,
@@ -178,7 +191,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         let mut listener = bind(&place).map_err(failed("the socket"))?;
         let _ = writeln!(word, "ready");
         drop(word);
-        runner.clone().take_up_roots(settings.first_root).await;
+        runner.clone().take_up_roots(first_root).await;
         Runner::watch_directories(&runner);
         Runner::end_when_idle(&runner, settings.idle_exit);
         loop {
@@ -250,7 +263,7 @@ impl Runner {
     }
 
     fn open(self: &Arc<Self>, path: &Path) -> Result<Arc<RunnerRoot>, Refusal> {
-        let store_failed = |failure: super::store::StoreFailure| refusal(RefusalKind::Store, failure.0);
+        let store_failed = |failure: StoreFailure| refusal(RefusalKind::Store, failure.0);
         // One at a time for each path: two would queue its jobs twice. Another path does not wait.
         let turn = {
             let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
@@ -271,7 +284,15 @@ impl Runner {
             let _ = SlotTable::open(&self.place.slots()).and_then(|(table, _)| table.forget_root(number));
             let _ = std::fs::remove_dir_all(&dir);
         }
-        let (store, files) = self.opener.open(path).map_err(|failure| {
+        let first =
+            self.first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(first, _)| first == path);
+        let opened = match first {
+            Some((_, thread)) => {
+                thread.join().unwrap_or_else(|_| Err(StoreFailure("opening the root failed".to_owned())))
+            }
+            None => self.opener.open(path),
+        };
+        let (store, files) = opened.map_err(|failure| {
             self.reserved.give_back_at_ends(number);
             store_failed(failure)
         })?;
@@ -309,11 +330,10 @@ impl Runner {
         Ok(root)
     }
 
-    /// Opens every root that had unfinished jobs, and the first one where it is a root already.
+    /// Opens every root that had unfinished jobs, and the first one.
     async fn take_up_roots(self: Arc<Self>, first: Option<PathBuf>) {
         use std::os::unix::ffi::OsStringExt;
         let registered = std::fs::read_dir(self.place.roots()).into_iter().flatten();
-        let first = first.filter(|path| path.join("store.db").exists());
         let registered = registered
             .filter_map(|entry| std::fs::read(entry.ok()?.path().join("path")).ok())
             .map(|path| PathBuf::from(std::ffi::OsString::from_vec(path)))
