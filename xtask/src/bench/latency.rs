@@ -51,13 +51,22 @@ fn fill(bench: &Bench, place: &Place) -> anyhow::Result<()> {
     for _ in 0..20 {
         place.time(&["map", "--range", "1-50", "--", "true"])?;
     }
-    place.expect_succeeded(singles + 1000)
+    place.expect_succeeded(singles + 1000)?;
+    flush();
+    Ok(())
+}
+
+/// What was written to get here goes to the disk now, and not while commands wait for it.
+fn flush() {
+    rustix::fs::sync();
+    std::thread::sleep(Duration::from_millis(500));
 }
 
 /// With no runner: its start is part of the time.
 fn cold_submit(bench: &Bench) -> anyhow::Result<Row> {
     let place = bench.place()?;
     place.time(&["submit", "--", "true"])?;
+    flush();
     let (mut spawns, mut samples) = (Vec::new(), Vec::new());
     for _ in 0..bench.repeats() {
         settle();
@@ -68,9 +77,10 @@ fn cold_submit(bench: &Bench) -> anyhow::Result<Row> {
     Ok(compared("latency.submit.cold", "`submit -- true`, no runner", &samples, &spawns, 8.0))
 }
 
-/// Lets a job that was just submitted end, so that it does not slow what is measured next.
+/// Lets a job that was just submitted end, and its start be told to the store (after 20 ms), so that neither slows what
+/// is measured next.
 fn settle() {
-    std::thread::sleep(Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(60));
 }
 
 /// Milliseconds to start `/bin/true` and wait for it.
