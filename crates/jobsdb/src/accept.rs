@@ -220,6 +220,7 @@ impl Store {
         if batches.is_empty() {
             return Ok(Vec::new());
         }
+        self.unhurry()?;
         self.write("add a batch to", async |connection| {
             let mut firsts: HashSet<&Tag> = HashSet::new();
             let new: Vec<_> = batches.iter().map(|batch| firsts.insert(&batch.tag)).collect();

@@ -23,6 +23,8 @@ const BEGIN: &str = "BEGIN";
 const BEGIN_IMMEDIATE: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
+const UNHURRIED: &str = "PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0";
+const STRICT: &str = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 1000";
 
 /// How processes keep out of each other's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +42,26 @@ pub struct OpenOptions {
     pub create: bool,
     /// Every commit is on the disk when it returns (else [`Store::sync`] brings it there).
     pub durable: bool,
+    /// The caller calls [`Store::sync`] soon after [`Store::take_in`]: the first one, where it begins a new log, does not
+    /// wait for the disk twice (for the log's head and for its name).
+    pub sync_follows: bool,
     /// Write nothing, not even an event that waits.
     pub read_only: bool,
     /// Take the root for a file system of this kind instead of asking; for tests.
     pub filesystem: Option<FileSystem>,
     /// Lock in this way instead of finding out which works; for tests.
     pub locking: Option<Locking>,
+}
+
+/// How a store stands to [`OpenOptions::sync_follows`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unhurried {
+    /// Commits wait as they always do.
+    No,
+    /// The next `take_in` need not.
+    Next,
+    /// One did not: until `sync` nothing is synced, and nothing goes from the log into the store.
+    Now,
 }
 
 /// The job store of one root.
@@ -61,6 +77,8 @@ pub struct Store {
     /// How long to wait for `store.lock`.
     patience: Duration,
     filesystem: FileSystem,
+    /// Whether a first batch may be taken in without a wait, and whether one was since the last `sync`.
+    unhurried: Unhurried,
     /// The root as a directory, where its path is no UTF-8 and SQLite reaches it by `/proc/self/fd`.
     _directory: Option<File>,
 }
@@ -148,6 +166,7 @@ impl Store {
             locking,
             patience: BUSY_TIMEOUT,
             filesystem,
+            unhurried: if options.sync_follows && !options.durable { Unhurried::Next } else { Unhurried::No },
             _directory: directory,
         })
     }
@@ -172,21 +191,49 @@ impl Store {
     /// # Errors
     /// Where the log cannot be synced: its commits may then be lost with the machine's power.
     pub fn sync(&mut self) -> Result<(), StoreError> {
+        let began = self.unhurried == Unhurried::Now;
+        if began {
+            self.pragma("sync", STRICT)?;
+            self.unhurried = Unhurried::No;
+        }
         // With a rollback journal every commit is synced. The log is synced through a descriptor of our own:
         // SQLite keeps its locks elsewhere, so that closing this one drops none (it would on the database).
         let log = self.root.join("store.db-wal");
         match File::open(&log) {
-            Ok(file) => file.sync_data().map_err(|e| StoreError::io("sync", &log, e)),
+            Ok(file) => {
+                file.sync_data().map_err(|e| StoreError::io("sync", &log, e))?;
+                // Its name as well, which is new.
+                let name = || File::open(&self.root).and_then(|root| root.sync_all());
+                if began { name().map_err(|e| StoreError::io("sync", &self.root, e)) } else { Ok(()) }
+            }
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(StoreError::io("open", &log, e)),
         }
+    }
+
+    /// Lets the next commit be without a wait for the disk, where the log is new: there is nothing old in it that a
+    /// loss of power could mix with the new, and the store itself is not written before the next [`sync`](Self::sync).
+    pub(crate) fn unhurry(&mut self) -> Result<(), StoreError> {
+        if self.unhurried != Unhurried::Next {
+            return Ok(());
+        }
+        self.unhurried = Unhurried::No;
+        // A store without a log has a rollback journal, which is nothing without its syncs.
+        if fs::metadata(self.root.join("store.db-wal")).is_ok_and(|log| log.len() == 0) {
+            self.pragma("add a batch to", UNHURRIED)?;
+            self.unhurried = Unhurried::Now;
+        }
+        Ok(())
     }
 
     /// Closes the store and waits until SQLite has. Dropping it closes it in the background.
     ///
     /// # Errors
     /// Where SQLite reports one.
-    pub fn close(self) -> Result<(), StoreError> {
+    pub fn close(mut self) -> Result<(), StoreError> {
+        if self.unhurried == Unhurried::Now {
+            self.sync()?;
+        }
         let Self { file, runtime, connection, .. } = self;
         runtime.block_on(connection.close()).map_err(|e| StoreError::sql("close", &file, e))
     }
@@ -295,7 +342,60 @@ fn kind(kind: FileType) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use cluster_core::{JobSpec, JobState, Tag, Timestamp};
+
     use super::*;
+    use crate::{BatchFilter, NewBatch};
+
+    /// `synchronous` and `wal_autocheckpoint` of a store's connection.
+    fn care(store: &mut Store) -> (i64, i64) {
+        let asked = store.read("ask", async |connection| {
+            let synchronous = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
+            let checkpoint = sqlx::query_scalar("PRAGMA wal_autocheckpoint").fetch_one(connection).await?;
+            Ok((synchronous, checkpoint))
+        });
+        asked.unwrap()
+    }
+
+    fn batch(bits: u64) -> NewBatch {
+        let spec = JobSpec::single("x", vec!["true".into()], "/".into());
+        NewBatch::new(Tag::from_bits(bits), spec, "local", "local", JobState::Queued, "me", Timestamp(1))
+    }
+
+    #[test]
+    fn only_the_first_batch_of_a_new_log_need_not_wait_and_only_until_sync() {
+        const STRICTLY: (i64, i64) = (1, 1000);
+        let root = tempfile::tempdir().unwrap();
+        let made = OpenOptions { create: true, ..OpenOptions::default() };
+        Store::open(root.path(), &made).unwrap().close().unwrap();
+        let options = OpenOptions { sync_follows: true, ..OpenOptions::default() };
+        let mut store = Store::open(root.path(), &options).unwrap();
+        assert_eq!(care(&mut store), STRICTLY);
+        store.take_in(&[batch(1)]).unwrap();
+        assert_eq!(care(&mut store), (0, 0));
+        store.sync().unwrap();
+        assert_eq!(care(&mut store), STRICTLY);
+        store.take_in(&[batch(2)]).unwrap();
+        assert_eq!(care(&mut store), STRICTLY);
+        // The log of somebody else has frames, and some may be written over.
+        let mut other = Store::open(root.path(), &options).unwrap();
+        other.take_in(&[batch(3)]).unwrap();
+        assert_eq!(care(&mut other), STRICTLY);
+        other.close().unwrap();
+        store.close().unwrap();
+        // Who did not ask for it waits.
+        let mut store = Store::open(root.path(), &OpenOptions::default()).unwrap();
+        store.take_in(&[batch(4)]).unwrap();
+        assert_eq!(care(&mut store), STRICTLY);
+        store.close().unwrap();
+        // Closed without a sync, it is synced by that.
+        let mut store = Store::open(root.path(), &options).unwrap();
+        store.take_in(&[batch(5)]).unwrap();
+        store.close().unwrap();
+        let mut store = Store::open(root.path(), &OpenOptions::default()).unwrap();
+        assert_eq!(store.batches(&BatchFilter::default(), None).unwrap().len(), 5);
+        assert!(store.check().unwrap().is_sound());
+    }
 
     #[test]
     fn a_store_can_go_to_another_thread() {

@@ -34,7 +34,7 @@ pub struct Opener {
 impl RootOpener for Opener {
     fn open(&self, path: &Path) -> Result<OpenedRoot, StoreFailure> {
         let layout = Layout::new(path);
-        let options = OpenOptions { create: true, ..OpenOptions::default() };
+        let options = OpenOptions { create: true, sync_follows: true, ..OpenOptions::default() };
         layout
             .ensure()
             .map_err(|error| StoreFailure(format!("cannot use the root {}: {error}", path.display())))?;
