@@ -31,6 +31,8 @@ struct Entry {
     queue: String,
     cores: Option<u32>,
     mem: Option<MemSize>,
+    /// Whether anything was said of it: a line by itself is no node.
+    described: bool,
 }
 
 impl SiteEntries {
@@ -149,6 +151,7 @@ impl<'o> Entries<'o> for SiteEntries {
             queue: String::new(),
             cores: None,
             mem: None,
+            described: false,
         });
     }
 
@@ -161,7 +164,10 @@ impl<'o> Entries<'o> for SiteEntries {
         match &mut self.current {
             Some(Entry { kind: Kind::Server, .. }) if group.is_empty() => self.server(name, &value),
             Some(entry @ Entry { kind: Kind::Queue, .. }) => Self::queue(entry, group, name, &value),
-            Some(entry @ Entry { kind: Kind::Node, .. }) => Self::node(entry, group, name, &value),
+            Some(entry @ Entry { kind: Kind::Node, .. }) => {
+                entry.described = true;
+                Self::node(entry, group, name, &value);
+            }
             _ => {}
         }
     }
@@ -176,8 +182,8 @@ impl<'o> Entries<'o> for SiteEntries {
                 }
                 self.site.merge(Site { partitions: vec![partition], ..Site::default() });
             }
-            Kind::Node => self.add_node(&entry),
-            Kind::Server | Kind::Job => {}
+            Kind::Node if entry.described => self.add_node(&entry),
+            Kind::Node | Kind::Server | Kind::Job => {}
         }
     }
 
