@@ -109,8 +109,10 @@ fn tables_by_header_names() {
     assert_eq!(map(&world, &["--csv", "t.csv", "--", "printf", "[%s]"]), "[s1][a,b][1][s2][say \"hi\"][2]");
     world.file("twice.csv", "a,b,a\n1,2,3\n");
     let twice = world.cluster(["map", "--csv", "twice.csv", "--", "echo", "{b}{a.}"]);
-    twice.code(2).says(["{a} is the name of several columns: say {1} or {3}"]);
+    twice.code(2).says(["{a.} is the name of several columns: say {1} or {3}"]);
     assert_eq!(map(&world, &["--csv", "twice.csv", "--", "echo", "{b}{1}{3}"]), "213\n");
+    // `${a}` is the shell's own.
+    assert_eq!(map(&world, &["--csv", "twice.csv", "--sh", "a=x; echo \"${a}\" {b}"]), "x 2\n");
     world.file("short.csv", "a,b\n1\n");
     world.cluster(["map", "--csv", "short.csv", "--", "echo"]).code(2).says(["short.csv"]);
 }

@@ -204,11 +204,8 @@ pub fn unknown_placeholder<S: AsRef<str>>(text: &[u8], columns: &[S], numbered: 
         !name.starts_with(|c: char| c.is_ascii_digit())
             && name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c))
     };
-    let opens = text.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(at, _)| at);
-    for at in opens {
-        let Some(close) = text[at..].iter().position(|&byte| byte == b'}') else { break };
-        let Ok(inside) = std::str::from_utf8(&text[at + 1..at + close]) else { continue };
-        let before = &text[..at];
+    for (before, inside) in braces(text) {
+        let Ok(inside) = std::str::from_utf8(inside) else { continue };
         if before.ends_with(b"$") || placeholder(inside.as_bytes(), columns).is_some() {
             continue;
         }
@@ -231,12 +228,38 @@ pub fn unknown_placeholder<S: AsRef<str>>(text: &[u8], columns: &[S], numbered: 
 /// assert!(!has_number(b"{} a{3}", &[""]));
 /// ```
 pub fn has_number<S: AsRef<str>>(text: &[u8], columns: &[S]) -> bool {
-    text.iter().enumerate().filter(|(_, byte)| **byte == b'{').any(|(at, _)| {
-        let Some(close) = text[at..].iter().position(|&byte| byte == b'}') else { return false };
-        let inside = &text[at + 1..at + close];
-        !text[..at].ends_with(b"$")
+    braces(text).any(|(before, inside)| {
+        !before.ends_with(b"$")
             && inside.first().is_some_and(u8::is_ascii_digit)
             && matches!(placeholder(inside, columns), Some(Part::Input(Some(_), _)))
+    })
+}
+
+/// A placeholder of a text by a name that several columns have, and their numbers from 1.
+///
+/// ```
+/// use cluster_core::template::ambiguous_placeholder;
+/// let columns = ["a", "b", "a"];
+/// assert_eq!(ambiguous_placeholder(b"{b} {a.}", &columns), Some(("{a.}".to_owned(), vec![1, 3])));
+/// assert_eq!(ambiguous_placeholder(b"{1} {b} ${a}", &columns), None);
+/// ```
+pub fn ambiguous_placeholder<S: AsRef<str>>(text: &[u8], columns: &[S]) -> Option<(String, Vec<usize>)> {
+    braces(text).filter(|(before, _)| !before.ends_with(b"$")).find_map(|(_, inside)| {
+        let Some(Part::Input(Some(first), _)) = placeholder(inside, columns) else { return None };
+        let name = columns[first].as_ref();
+        let named = !name.is_empty() && inside.starts_with(name.as_bytes());
+        let same = (1..).zip(columns).filter(|(_, other)| other.as_ref() == name).map(|(number, _)| number);
+        let same: Vec<usize> = same.collect();
+        (named && same.len() > 1).then(|| (format!("{{{}}}", String::from_utf8_lossy(inside)), same))
+    })
+}
+
+/// What stands in braces, each with all that is before it.
+fn braces(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let opens = text.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(at, _)| at);
+    opens.map_while(|at| {
+        let close = text[at..].iter().position(|&byte| byte == b'}')?;
+        Some((&text[..at], &text[at + 1..at + close]))
     })
 }
 

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use cluster_client::inputs::InputReader;
-use cluster_core::template::{has_number, shell_text, unknown_placeholder};
+use cluster_core::template::{ambiguous_placeholder, has_number, shell_text, unknown_placeholder};
 use cluster_core::{ByteString, Command};
 use cluster_localqueue::launch::Processes;
 use cluster_options::nearest;
@@ -160,22 +160,9 @@ fn refuse_unknown(text: &OsStr, columns: &[String], numbered: bool) -> anyhow::R
 
 /// A name that several columns have says nothing of which is meant.
 fn refuse_ambiguous(text: &OsStr, columns: &[String]) -> anyhow::Result<()> {
-    for (at, name) in columns.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-        let named = || ["}", ".}", "/}", "//}", "/.}"].map(|end| format!("{{{name}{end}"));
-        let numbers = || (1..).zip(columns).filter(|(_, other)| *other == name).map(|(number, _)| number);
-        if columns[..at].contains(name)
-            && named()
-                .iter()
-                .any(|word| text.as_bytes().windows(word.len()).any(|part| part == word.as_bytes()))
-        {
-            let numbers: Vec<_> = numbers().map(|number: usize| format!("{{{number}}}")).collect();
-            return Err(usage(format!(
-                "{{{name}}} is the name of several columns: say {}",
-                numbers.join(" or ")
-            )));
-        }
-    }
-    Ok(())
+    let Some((name, numbers)) = ambiguous_placeholder(text.as_bytes(), columns) else { return Ok(()) };
+    let numbers: Vec<_> = numbers.iter().map(|number| format!("{{{number}}}")).collect();
+    Err(usage(format!("{name} is the name of several columns: say {}", numbers.join(" or "))))
 }
 
 /// The text's placeholders become positional parameters, which the shell expands quoted.

@@ -71,6 +71,8 @@ pub(crate) struct RunnerRoot {
     id: OnceLock<RootId>,
     /// Device and inode of its store.
     store: Option<(u64, u64)>,
+    /// Whether it lies on a file system of the network, where a look at it may hang.
+    pub(crate) shared: bool,
 }
 
 impl Root for RunnerRoot {
@@ -169,6 +171,7 @@ impl RunnerRoot {
         let unfinished = store.unfinished()?;
         let (send, receive) = channel();
         let feed = Feed { journal, events: Vec::new(), woken: false, failed: None };
+        let shared = store.is_shared();
         let root = Arc::new(Self {
             path: path.into(),
             number,
@@ -178,6 +181,7 @@ impl RunnerRoot {
             trouble: Mutex::default(),
             id: OnceLock::new(),
             store: store_of(path),
+            shared,
         });
         let id = engine.add_root(root.clone());
         let _ = root.id.set(id);

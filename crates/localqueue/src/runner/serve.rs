@@ -51,7 +51,7 @@ pub struct Settings {
 }
 
 /// A root whose store is being opened.
-type OnItsWay = (PathBuf, JoinHandle<Result<OpenedRoot, StoreFailure>>);
+type OnItsWay = (PathBuf, JoinHandle<Option<Result<OpenedRoot, StoreFailure>>>);
 
 /// A runner that could not run.
 #[derive(Debug, Error)]
@@ -121,9 +121,10 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         return Ok(());
     };
     // Beside all that follows here, which takes about as long.
-    let first = settings.first_root.filter(|path| path.join("store.db").exists()).map(|path| {
+    let first = settings.first_root.map(|path| {
         let (opener, opened) = (settings.opener.clone(), path.clone());
-        (path, std::thread::spawn(move || opener.open(&opened)))
+        // Even a look at it may hang. What is no root yet is made by a submission, not by this.
+        (path, std::thread::spawn(move || is_root(&opened).then(|| opener.open(&opened))))
     });
     let first_root = first.as_ref().map(|(path, _)| path.clone());
     let failed = |what: &str| {
@@ -191,7 +192,7 @@ pub fn run(settings: Settings, mut word: impl Write) -> Result<(), RunnerError> 
         let mut listener = bind(&place).map_err(failed("the socket"))?;
         let _ = writeln!(word, "ready");
         drop(word);
-        runner.clone().take_up_roots(first_root).await;
+        runner.take_up_roots(first_root);
         Runner::watch_directories(&runner);
         Runner::end_when_idle(&runner, settings.idle_exit);
         loop {
@@ -248,11 +249,16 @@ fn bind(place: &Place) -> io::Result<UnixListener> {
     UnixListener::bind(through(&dir, &path))
 }
 
+/// Whether there is a store.
+fn is_root(path: &Path) -> bool {
+    path.join("store.db").exists()
+}
+
 impl Runner {
     /// The root at `path`, opened where it is not yet. A root that hangs keeps only its own clients waiting.
     pub(super) async fn root(self: &Arc<Self>, path: &Path) -> Result<Arc<RunnerRoot>, Refusal> {
         let known = self.roots.lock().await.get(path).cloned();
-        if let Some(root) = known.filter(|root| root.is_in_place()) {
+        if let Some(root) = known.filter(|root| !root.shared && root.is_in_place()) {
             return Ok(root);
         }
         let (runner, owned) = (self.clone(), path.to_owned());
@@ -286,12 +292,8 @@ impl Runner {
         }
         let first =
             self.first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(first, _)| first == path);
-        let opened = match first {
-            Some((_, thread)) => {
-                thread.join().unwrap_or_else(|_| Err(StoreFailure("opening the root failed".to_owned())))
-            }
-            None => self.opener.open(path),
-        };
+        let opened = first.and_then(|(_, thread)| thread.join().ok().flatten());
+        let opened = opened.unwrap_or_else(|| self.opener.open(path));
         let (store, files) = opened.map_err(|failure| {
             self.reserved.give_back_at_ends(number);
             store_failed(failure)
@@ -331,25 +333,28 @@ impl Runner {
     }
 
     /// Opens every root that had unfinished jobs, and the first one.
-    async fn take_up_roots(self: Arc<Self>, first: Option<PathBuf>) {
+    fn take_up_roots(self: &Arc<Self>, first: Option<PathBuf>) {
         use std::os::unix::ffi::OsStringExt;
-        let registered = std::fs::read_dir(self.place.roots()).into_iter().flatten();
-        let registered = registered
+        let registered: Vec<_> = std::fs::read_dir(self.place.roots())
+            .into_iter()
+            .flatten()
             .filter_map(|entry| std::fs::read(entry.ok()?.path().join("path")).ok())
             .map(|path| PathBuf::from(std::ffi::OsString::from_vec(path)))
-            .filter(|path| Some(path) != first.as_ref());
-        for path in first.iter().cloned().chain(registered) {
+            .collect();
+        let new = first.filter(|path| !registered.contains(path));
+        let known = registered.into_iter().map(|path| (path, true));
+        for (path, registered) in new.into_iter().map(|path| (path, false)).chain(known) {
             let runner = self.clone();
             // Each by itself: one that hangs or is gone keeps nobody else back.
-            tokio::spawn(async move {
-                if !path.join("store.db").exists() {
+            tokio::task::spawn_blocking(move || {
+                if is_root(&path) {
+                    if let Err(error) = runner.open(&path) {
+                        tracing::error!("{}: {}", path.display(), error.message);
+                    }
+                } else if registered {
                     let (number, dir) = runner.place.root(&path);
                     tracing::warn!("the root {} is gone; {} is kept", path.display(), dir.display());
                     runner.reserved.give_back_at_ends(number);
-                    return;
-                }
-                if let Err(error) = runner.root(&path).await {
-                    tracing::error!("{}: {}", path.display(), error.message);
                 }
             });
         }

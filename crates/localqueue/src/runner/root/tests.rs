@@ -35,6 +35,9 @@ struct Shown {
     commits: Vec<Event>,
     changes: Vec<(BatchId, Option<IndexSet>, Change)>,
     intakes: u32,
+    /// A disk on which a sync does not return.
+    disk_hangs: bool,
+    syncs: u32,
     asked: Vec<Asked>,
     works: Vec<WorkPlan>,
     started: Vec<StartedJob>,
@@ -84,6 +87,10 @@ impl RootStore for Fake {
     }
 
     fn sync(&mut self) -> Result<(), StoreFailure> {
+        let hangs = |shown: &mut Shown| shown.disk_hangs;
+        let mut shown = self.0.1.wait_while(self.shown(), hangs).unwrap();
+        shown.syncs += 1;
+        self.0.1.notify_all();
         Ok(())
     }
 
@@ -289,6 +296,22 @@ fn what_a_failing_store_did_not_take_stays_in_the_journal() {
     let root = opened(dir.path(), &third, &engine);
     assert!(third.shown().commits.is_empty());
     assert!(root.close().blocking_recv().unwrap());
+}
+
+#[test]
+fn a_submission_is_answered_before_the_disk_has_it_and_then_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, engine) = (Fake::default(), engine());
+    let root = opened(dir.path(), &store, &engine);
+    store.shown().disk_hangs = true;
+    let spec = cluster_core::JobSpec::single("x", vec!["true".into()], "/".into());
+    let (tag, user) = (cluster_core::Tag::from_bits(1), "me".to_owned());
+    let submit = Submit { tag, spec, hold: false, user, terminal: None, parent: None, meta: Vec::new() };
+    assert_eq!(answer(root.submit(vec![submit])).len(), 1);
+    assert_eq!(store.shown().syncs, 0);
+    store.shown().disk_hangs = false;
+    store.0.1.notify_all();
+    store.until("it is synced", |shown| shown.syncs == 1);
 }
 
 #[test]
