@@ -128,3 +128,23 @@ fn a_cancel_while_nobody_knows_reaches_what_comes_through_late() {
     });
     assert!(site.job("last")["remote_id"].is_string(), "{}", site.job("last"));
 }
+
+#[test]
+fn the_files_of_a_batch_that_the_store_lost_are_not_sent_by_another() {
+    let site = Site::new();
+    site.cluster(["submit", "--hold", "--", "echo", "kept"]).good();
+    let stores = ["store.db", "store.db-wal"].map(|name| site.root().join(name));
+    let backup = stores.clone().map(|file| std::fs::read(file).unwrap_or_default());
+    site.cluster(["submit", "--hold", "--", "echo", "lost"]).good();
+    site.cluster(["cancel", "2"]).good();
+    for (file, bytes) in stores.iter().zip(backup) {
+        std::fs::write(file, bytes).unwrap();
+    }
+    let calls = site.counted(site.kind().submit());
+    let said = site.cluster(["submit", "--", "echo", "mine"]);
+    assert_ne!(said.code, 0, "{said:?}");
+    said.says(["jobs/2 is there already, of a batch that the store lost: submit again"]);
+    assert_eq!((calls.count(), site.state("2").as_str()), (0, "failed submit_refused"));
+    site.cluster(["run", "--", "echo", "mine"]).good().prints("mine\n");
+    site.cluster(["cancel", "1"]).good();
+}

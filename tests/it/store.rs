@@ -45,6 +45,22 @@ fn snapshot(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
+fn the_files_of_a_batch_that_the_store_lost_are_not_run_by_another() {
+    let world = with_store();
+    let backup = fs::read(store(&world)).unwrap();
+    world.cluster(["run", "--quiet", "--", "echo", "lost"]).good();
+    world.cluster(["local", "stop"]).good();
+    execute(&store(&world), "PRAGMA wal_checkpoint(TRUNCATE)");
+    fs::write(store(&world), backup).unwrap();
+    // Its number is given again, and what lies under it is another's.
+    let said = world.cluster(["run", "--", "echo", "mine"]).code(125);
+    said.says(["jobs/2 is there already, of a batch that the store lost: submit again"]).prints("");
+    assert_eq!(fs::read_to_string(world.root().join("jobs/2/cmd/0.sh")).unwrap().matches("lost").count(), 1);
+    world.cluster(["run", "--", "echo", "mine"]).good().prints("mine\n");
+    assert_eq!(world.state("3"), "succeeded");
+}
+
+#[test]
 fn check_export_and_path() {
     let world = with_store();
     world.cluster(["db", "check"]).good();

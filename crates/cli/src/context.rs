@@ -46,6 +46,12 @@ pub(crate) fn log_to_stderr() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.client.leave_open();
+    }
+}
+
 impl Context {
     /// Looks around. No file is made and no process started.
     pub(crate) fn new(common: Common) -> anyhow::Result<Self> {

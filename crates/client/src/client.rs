@@ -195,7 +195,8 @@ impl Client {
         let store = match self.store.take() {
             Some(store) => store,
             None => {
-                let mut store = Store::open(self.layout.root(), &OpenOptions::default())?;
+                let options = OpenOptions { short_log: true, ..OpenOptions::default() };
+                let mut store = Store::open(self.layout.root(), &options)?;
                 if self.has_events() {
                     // What cannot be written now is taken in by the next one.
                     let _ = store.intake();
@@ -204,6 +205,15 @@ impl Client {
             }
         };
         Ok(self.store.insert(store))
+    }
+
+    /// Leaves the store open, for a process that ends now. Closing it would take the log into the store, with two waits
+    /// for the disk or, where the process is faster, half of it; the log's commits are there for the next process as
+    /// they are, and now and then a commit takes them in.
+    pub fn leave_open(&mut self) {
+        if let Some(store) = self.store.take() {
+            std::mem::forget(store);
+        }
     }
 
     fn has_events(&self) -> bool {
@@ -216,7 +226,7 @@ impl Client {
     /// Where they cannot be made.
     pub fn init(&mut self) -> Result<(), ClientError> {
         self.layout.ensure().map_err(|e| ClientError::file("make", self.layout.root(), e))?;
-        let options = OpenOptions { create: true, ..OpenOptions::default() };
+        let options = OpenOptions { create: true, short_log: true, ..OpenOptions::default() };
         self.store = Some(Store::open(self.layout.root(), &options)?);
         Ok(())
     }

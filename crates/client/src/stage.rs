@@ -132,3 +132,20 @@ impl Drop for Stage {
         }
     }
 }
+
+/// Whether a stage has become the directory of its batch.
+///
+/// # Errors
+/// Where the directory is another's: of a batch that a power cut, or a restored backup, took from the store, whose
+/// number is given once more. What lies there is not what this one is to run.
+pub(crate) fn is_made(stage: &Path, dir: &Path) -> io::Result<bool> {
+    let made = dir.is_dir();
+    if made && stage.is_dir() {
+        let why = format!(
+            "{} is there already, of a batch that the store lost: submit again, the number is another then",
+            dir.display()
+        );
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+    }
+    Ok(made)
+}

@@ -1,12 +1,13 @@
 //! Running command lines on this host.
 
+mod stream;
+
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +15,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
 
+use crate::exec::stream::Stream;
 use crate::host::{Host, HostError, Invocation, Output, Sink, Stdin};
 use crate::state::ExitStatus;
 
@@ -43,29 +45,36 @@ impl Host for LocalHost {
 /// How a process is made something to wait on. A parameter, so that tests can be a kernel without it.
 type Watch = fn(Pid) -> rustix::io::Result<OwnedFd>;
 
+/// Whoever left the process group may hold the pipes open for ever: after the command's end they get so long at
+/// least.
+const MOMENT: Duration = Duration::from_millis(200);
+
 fn run(invocation: &Invocation, watch: Watch) -> Result<Output, HostError> {
-    let deadline = Instant::now() + invocation.timeout;
-    let mut child = start(invocation)?;
-    feed(&mut child, &invocation.stdin);
-    let cap = invocation.output_cap;
-    let stdout = child.stdout.take().map(|stream| drain(stream, cap));
-    let stderr = child.stderr.take().map(|stream| drain(stream, cap));
-    let ended = ended_by(&child, deadline, watch);
-    if let Some(group) = Pid::from_raw(child.id() as i32) {
-        // On time-out this is the kill; else it ends what the command left running in its group.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
     let failed = |what: &str, source| HostError::Stream {
         command: invocation.command_line(),
         what: what.into(),
         source,
     };
+    let deadline = Instant::now() + invocation.timeout;
+    let mut child = start(invocation)?;
+    feed(&mut child, &invocation.stdin);
+    let mut streams = [
+        Stream::new(child.stdout.take().map(OwnedFd::from), invocation.output_cap),
+        Stream::new(child.stderr.take().map(OwnedFd::from), invocation.output_cap),
+    ];
+    let ended = ended_by(&child, &mut streams, deadline, watch);
+    if let Some(group) = Pid::from_raw(child.id() as i32) {
+        // On time-out this is the kill; else it ends what the command left running in its group.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
     let status = child.wait().map_err(|source| failed("waiting", source))?;
-    // Whoever left the group may hold the pipes open for ever: they get until the deadline, or a moment.
-    let patience = deadline.max(Instant::now() + Duration::from_millis(200));
-    let (stdout, out_cut) = collect(stdout, patience).map_err(|source| failed("stdout", source))?;
-    let (stderr, err_cut) = collect(stderr, patience).map_err(|source| failed("stderr", source))?;
-    if !ended.map_err(|source| failed("waiting", source))? {
+    let ended = ended.map_err(|source| failed("waiting", source))?;
+    read_to_end(&mut streams, deadline.max(Instant::now() + MOMENT))
+        .map_err(|source| failed("waiting", source))?;
+    let [stdout, stderr] = streams;
+    let (stdout, out_cut) = stdout.finish().map_err(|source| failed("stdout", source))?;
+    let (stderr, err_cut) = stderr.finish().map_err(|source| failed("stderr", source))?;
+    if !ended {
         let tail = &stderr[stderr.len().saturating_sub(2000)..];
         return Err(HostError::Timeout {
             command: invocation.command_line(),
@@ -138,46 +147,25 @@ fn feed(child: &mut Child, input: &Stdin) {
     }
 }
 
-type Drained = io::Result<(Vec<u8>, bool)>;
-
-fn drain(mut stream: impl Read + Send + 'static, cap: usize) -> Receiver<Drained> {
-    let (send, receive) = channel();
-    std::thread::spawn(move || {
-        let mut kept = Vec::new();
-        let read = stream.by_ref().take(cap as u64).read_to_end(&mut kept);
-        let rest = io::copy(&mut stream, &mut io::sink());
-        let _ = send.send(read.and(rest).map(|rest| (kept, rest > 0)));
-    });
-    receive
-}
-
-fn collect(stream: Option<Receiver<Drained>>, until: Instant) -> Drained {
-    let Some(stream) = stream else { return Ok((Vec::new(), false)) };
-    let patience = until.saturating_duration_since(Instant::now());
-    stream.recv_timeout(patience).unwrap_or_else(|_| Ok((Vec::new(), true)))
-}
-
-/// Waits until the child has ended (not reaped yet); false at the deadline. The pipes have threads of their
-/// own: however it waits, they are drained.
-fn ended_by(child: &Child, deadline: Instant, watch: Watch) -> io::Result<bool> {
+/// Waits until the child has ended (not reaped yet); false at the deadline. What it writes is read meanwhile.
+fn ended_by(child: &Child, streams: &mut [Stream; 2], deadline: Instant, watch: Watch) -> io::Result<bool> {
     let pid = Pid::from_raw(child.id() as i32).ok_or(io::ErrorKind::InvalidInput)?;
     // Before Linux 5.3 there is no pidfd, some sandboxes forbid it, and descriptors may have run out.
-    let Ok(pidfd) = watch(pid) else { return looked_for(pid, deadline) };
+    let Ok(pidfd) = watch(pid) else { return looked_for(pid, streams, deadline) };
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
-        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) if left.is_zero() => return Ok(false),
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            Ok(_) => return Ok(true),
-            Err(error) => return Err(error.into()),
+        if ready(streams, Some(&pidfd), left)? {
+            return Ok(true);
+        }
+        if left.is_zero() {
+            return Ok(false);
         }
     }
 }
 
 /// The same without a pidfd: looks again and again, with pauses that grow with the time it takes, so that a
 /// quick command is not held up and a slow one costs nothing.
-fn looked_for(pid: Pid, deadline: Instant) -> io::Result<bool> {
+fn looked_for(pid: Pid, streams: &mut [Stream; 2], deadline: Instant) -> io::Result<bool> {
     const FIRST: Duration = Duration::from_micros(500);
     const LONGEST: Duration = Duration::from_millis(50);
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
@@ -188,13 +176,43 @@ fn looked_for(pid: Pid, deadline: Instant) -> io::Result<bool> {
             Ok(Some(_)) => return Ok(true),
             Ok(None) if left.is_zero() => return Ok(false),
             Ok(None) => {
-                std::thread::sleep(pause.min(left));
+                ready(streams, None, pause.min(left))?;
                 pause = pause.mul_f64(1.5).min(LONGEST);
             }
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Reads what is left in the pipes, until nobody holds them any more or it is enough.
+fn read_to_end(streams: &mut [Stream; 2], until: Instant) -> io::Result<()> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || streams.iter().all(|stream| !stream.is_open()) {
+            return Ok(());
+        }
+        ready(streams, None, left)?;
+    }
+}
+
+/// Waits until something is there: reads of each stream that has some, once, and says whether the process has ended.
+fn ready(streams: &mut [Stream; 2], pidfd: Option<&OwnedFd>, timeout: Duration) -> io::Result<bool> {
+    let timeout = Timespec::try_from(timeout).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let pipes = streams.iter().map(Stream::pipe);
+    let asked: Vec<&OwnedFd> = pidfd.into_iter().chain(pipes.flatten()).collect();
+    let mut polled: Vec<PollFd<'_>> = asked.iter().map(|fd| PollFd::new(*fd, PollFlags::IN)).collect();
+    match poll(&mut polled, Some(&timeout)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(false),
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // In the order in which they were asked.
+    let answers: Vec<bool> = polled.iter().map(|polled| !polled.revents().is_empty()).collect();
+    let (ended, has_some) = answers.split_at(usize::from(pidfd.is_some()));
+    let open = streams.iter_mut().filter(|stream| stream.is_open());
+    open.zip(has_some).filter(|(_, has_some)| **has_some).for_each(|(stream, _)| stream.read());
+    Ok(ended.contains(&true))
 }
 
 #[cfg(test)]
@@ -266,6 +284,22 @@ mod tests {
         LocalHost.run(&invocation).unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join("out")).unwrap(), "from a file");
         assert_eq!(std::fs::read_to_string(dir.path().join("err")).unwrap(), "err\n");
+    }
+
+    #[test]
+    fn who_left_the_group_and_holds_the_pipe_keeps_nobody() {
+        for watch in KERNELS {
+            let mut invocation =
+                sh("echo before; setsid sh -c 'echo $$ >&2; exec sleep 1000 2> /dev/null' & sleep 0.1");
+            invocation.timeout = Duration::from_millis(400);
+            let begin = Instant::now();
+            let output = run(&invocation, watch).unwrap();
+            assert!(begin.elapsed() < Duration::from_secs(100));
+            assert_eq!(output.stdout, b"before\n");
+            assert!(output.truncated, "there may be more");
+            let pid = String::from_utf8(output.stderr).unwrap().trim().parse().unwrap();
+            rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        }
     }
 
     #[test]

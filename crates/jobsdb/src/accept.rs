@@ -361,8 +361,10 @@ async fn insert_submissions(
         let alone = batch.submissions.len() == 1;
         let mut given = Counts::default();
         for (k, new) in (0..).zip(&batch.submissions) {
-            let jobs = if alone { String::new() } else { new.jobs.to_string() };
-            submissions.push((id, k, &new.tag, jobs, batch.at));
+            // One of all jobs is there already.
+            if !alone {
+                submissions.push((id, k, &new.tag, new.jobs.to_string(), batch.at));
+            }
             chunks.push((id, k, new, Runs::all(1)));
             if k > 0 {
                 rows.extend(new.jobs.ranges().iter().map(|&(start, end)| (id, start, end, k)));
@@ -371,14 +373,15 @@ async fn insert_submissions(
         }
         counts.push((id.0, given));
     }
-    if submissions.is_empty() {
-        return Ok(());
+    if !submissions.is_empty() {
+        sqlx::query(INSERT_SUBMISSIONS)
+            .bind(json("submissions", &submissions)?)
+            .execute(&mut *connection)
+            .await?;
     }
-    sqlx::query(INSERT_SUBMISSIONS)
-        .bind(json("submissions", &submissions)?)
-        .execute(&mut *connection)
-        .await?;
-    insert_chunks(connection, &chunks).await?;
+    if !chunks.is_empty() {
+        insert_chunks(connection, &chunks).await?;
+    }
     if !rows.is_empty() {
         sqlx::query(INSERT_ROWS_OF_K).bind(json("jobs", &rows)?).execute(&mut *connection).await?;
         add_counts(connection, counts).await?;

@@ -3,6 +3,8 @@
 use cluster_core::{
     BatchId, Cause, IndexSet, JobState, ParseError, RemoteId, SubmissionNumber, Tag, Timestamp,
 };
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
 use sqlx::{Row, SqliteConnection};
 
 use crate::batch::{BatchRow, get, key};
@@ -85,6 +87,27 @@ macro_rules! chunk_columns {
 }
 
 impl ChunkRow {
+    /// As a submission of a batch was recorded that was just taken in at `created`.
+    pub fn new(batch: BatchId, k: SubmissionNumber, new: &NewSubmission, created: Timestamp) -> Self {
+        Self {
+            batch,
+            k,
+            tag: new.tag.clone(),
+            created,
+            jobs: new.jobs.clone(),
+            runs: Runs::all(1),
+            array: new.array,
+            throttle: new.throttle,
+            depends: new.depends.clone(),
+            tried: None,
+            tries: 0,
+            doubt: None,
+            remote: None,
+            sent: None,
+            over: false,
+        }
+    }
+
     fn read(mut c: Columns<'_>) -> Result<Self, sqlx::Error> {
         Ok(Self {
             batch: BatchId(c.number()?),
@@ -126,7 +149,7 @@ statements! {
         "INSERT INTO chunk (batch, k, jobs, runs, array, throttle, depends) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
          FROM json_each(?1)";
-    CHUNK_JOBS = "SELECT jobs AS p FROM chunk WHERE batch = ?1 AND k = ?2 UNION ALL SELECT NULL LIMIT 1";
+    UNTOUCHED = "SELECT rows = 0 AND state < 7 AND cancel_requested IS NULL FROM batch WHERE id = ?1";
     CHUNK_TRIED = "UPDATE chunk SET tried = ?3, tries = tries + 1 WHERE batch = ?1 AND k = ?2";
     CHUNK_DEPENDS = "UPDATE chunk SET depends = ?3 WHERE batch = ?1 AND k = ?2";
     CHUNK_UNTRIED = "UPDATE chunk SET tried = NULL WHERE batch = ?1 AND k = ?2";
@@ -135,8 +158,8 @@ statements! {
         "SELECT DISTINCT b.system FROM chunk c INDEXED BY chunk_open CROSS JOIN batch b ON b.id = c.batch \
          WHERE c.over = 0 LIMIT -1";
     CHUNK_DOUBT = "UPDATE chunk SET doubt = ?3 WHERE batch = ?1 AND k = ?2";
-    CHUNK_SENT = "UPDATE chunk SET remote = ?4, sent = ?3, doubt = NULL WHERE batch = ?1 AND k = ?2";
-    CHUNK_OVER = "UPDATE chunk SET over = 1 WHERE batch = ?1 AND k = ?2";
+    CHUNK_SENT = "UPDATE chunk SET remote = ?4, sent = ?3, doubt = NULL WHERE batch = ?1 AND k = ?2 RETURNING jobs";
+    CHUNK_OVER = "UPDATE chunk SET over = 1 WHERE batch = ?1 AND k = ?2 RETURNING jobs";
     // The jobs of batch ?1 in the ranges ?2 whose newest submission is another.
     OF_OTHER_K = together!(
         "SELECT ", packed!("min(idx)", "max(idx) + 1"), " FROM ( \
@@ -193,6 +216,18 @@ impl Store {
         })
     }
 
+    /// Whether no job of a batch has a fact of its own, none has ended, and no end was asked for. False where there is
+    /// no such batch.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn is_untouched(&mut self, batch: BatchId) -> Result<bool, StoreError> {
+        self.read("look at a batch of", async |connection| {
+            let untouched = sqlx::query_scalar(UNTOUCHED).bind(key(batch));
+            Ok(untouched.fetch_optional(connection).await?.unwrap_or(false))
+        })
+    }
+
     /// Records that the submit command is about to be run. To be called before it is.
     ///
     /// # Errors
@@ -216,7 +251,7 @@ impl Store {
         k: SubmissionNumber,
         depends: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.write("record a submission in", async |connection| {
+        self.write_one("record a submission in", async |connection| {
             let query = sqlx::query(CHUNK_DEPENDS).bind(key(batch)).bind(k).bind(depends);
             if query.execute(connection).await?.rows_affected() == 0 {
                 return Err(StoreError::UnknownSubmission { batch, k }.into());
@@ -261,7 +296,7 @@ impl Store {
         at: Timestamp,
         sql: &'static str,
     ) -> Result<(), StoreError> {
-        self.write("record a submission in", async |connection| {
+        self.write_one("record a submission in", async |connection| {
             let query = sqlx::query(sql).bind(key(batch)).bind(k);
             let query = if [CHUNK_OVER, CHUNK_UNTRIED].contains(&sql) { query } else { query.bind(at.0) };
             let done = query.execute(connection).await?;
@@ -286,14 +321,9 @@ impl Store {
         held: bool,
     ) -> Result<u64, StoreError> {
         self.write("record a submission in", async |connection| {
-            let (batch, jobs) = jobs_of(connection, batch, k).await?;
-            sqlx::query(CHUNK_SENT)
-                .bind(key(batch.id))
-                .bind(k)
-                .bind(at.0)
-                .bind(remote.0.as_str())
-                .execute(&mut *connection)
-                .await?;
+            let batch = get(connection, batch).await?;
+            let sent = sqlx::query(CHUNK_SENT).bind(key(batch.id)).bind(k).bind(at.0).bind(remote.0.as_str());
+            let jobs = newest_of(connection, &batch, k, sent).await?;
             set_jobs(connection, &batch, Some(&jobs), &Unstarted::Sent { held }, at).await
         })
     }
@@ -315,31 +345,36 @@ impl Store {
             return Err(StoreError::BadState { state: cause.state() });
         }
         self.write("record a refusal in", async |connection| {
-            let (batch, jobs) = jobs_of(connection, batch, k).await?;
-            sqlx::query(CHUNK_OVER).bind(key(batch.id)).bind(k).execute(&mut *connection).await?;
+            let batch = get(connection, batch).await?;
+            let over = sqlx::query(CHUNK_OVER).bind(key(batch.id)).bind(k);
+            let jobs = newest_of(connection, &batch, k, over).await?;
             let end = Unstarted::Ended { cause, reason: Some(reason.to_owned()) };
             set_jobs(connection, &batch, Some(&jobs), &end, at).await
         })
     }
 }
 
-/// The jobs whose newest submission is this chunk; others of it have been submitted again since.
-async fn jobs_of(
+/// The jobs whose newest submission is the chunk that `changing` changes and names; others of it have been submitted
+/// again since.
+async fn newest_of(
     connection: &mut SqliteConnection,
-    batch: BatchId,
+    batch: &BatchRow,
     k: SubmissionNumber,
-) -> Result<(BatchRow, IndexSet), Fault> {
-    let batch = get(connection, batch).await?;
-    let found = Packed::fetch(connection, sqlx::query(CHUNK_JOBS).bind(key(batch.id)).bind(k)).await?;
-    let Some(mut row) = found.rows().next() else {
+    changing: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<IndexSet, Fault> {
+    let found = changing.fetch_all(&mut *connection).await?;
+    let Some(row) = found.first() else {
         return Err(StoreError::UnknownSubmission { batch: batch.id, k }.into());
     };
-    let mut jobs: IndexSet = row.parsed()?;
+    let jobs: String = row.try_get(0)?;
+    let mut jobs: IndexSet = jobs
+        .parse()
+        .map_err(|e: ParseError| sqlx::Error::ColumnDecode { index: "jobs".to_owned(), source: e.into() })?;
     if batch.rows > 0 {
         let query = sqlx::query(OF_OTHER_K).bind(key(batch.id)).bind(json("jobs", jobs.ranges())?).bind(k);
         jobs = jobs.difference(&ranges(&Packed::fetch(connection, query).await?)?);
     }
-    Ok((batch, jobs))
+    Ok(jobs)
 }
 
 /// Writes the chunks of submissions that were just recorded.

@@ -42,6 +42,9 @@ impl How<'_> {
             .pragma("mmap_size", "0")
             .pragma("synchronous", if full { "FULL" } else { "NORMAL" })
             .disable_statement_logging();
+        if self.options.short_log {
+            connect = connect.pragma("wal_autocheckpoint", "200");
+        }
         if self.locking == Locking::LockFile {
             connect = connect.vfs("unix-none");
         }

@@ -45,6 +45,10 @@ pub struct OpenOptions {
     /// The caller calls [`Store::sync`] soon after [`Store::take_in`]: the first one, where it begins a new log, does not
     /// wait for the disk twice (for the log's head and for its name).
     pub sync_follows: bool,
+    /// Keep the log short: a commit that leaves more than two hundred pages in it takes them into the store. For processes
+    /// that end soon: the first to open a store reads all of its log, which a longer one than that makes dearer than the
+    /// two waits for the disk now and then.
+    pub short_log: bool,
     /// Write nothing, not even an event that waits.
     pub read_only: bool,
     /// Take the root for a file system of this kind instead of asking; for tests.
@@ -211,6 +215,18 @@ impl Store {
         }
     }
 
+    /// Begins to do the same beside what the caller does meanwhile: the thread ends when it is done. What cannot be synced
+    /// is logged; it may be lost with the machine's power.
+    pub fn sync_beside(&self) -> std::thread::JoinHandle<()> {
+        let log = self.root.join("store.db-wal");
+        std::thread::spawn(move || match File::open(&log).and_then(|file| file.sync_data()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!(log = %log.display(), %error, "the log cannot be synced");
+            }
+            _ => {}
+        })
+    }
+
     /// Lets the next commit be without a wait for the disk, where the log is new: there is nothing old in it that a
     /// loss of power could mix with the new, and the store itself is not written before the next [`sync`](Self::sync).
     pub(crate) fn unhurry(&mut self) -> Result<(), StoreError> {
@@ -265,6 +281,15 @@ impl Store {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
         self.transaction(BEGIN_IMMEDIATE, doing, work)
+    }
+
+    /// Writes by a single statement, which is a transaction of its own: it reads nothing before it has the lock.
+    pub(crate) fn write_one<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.read(doing, work)
     }
 
     /// Writes, unless another process does: `None` then. It waits only a moment.

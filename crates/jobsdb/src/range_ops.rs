@@ -8,8 +8,8 @@ use crate::error::StoreError;
 use crate::fault::{Fault, json};
 use crate::open::Store;
 use crate::rows_sql::{
-    COUNT_LIVE, COUNT_ROWS_LIVE, Counts, INSERT_REST, INSERT_REST_AS, add_counts, by_state, occupied,
-    rows_in_ranges, slice,
+    COUNT_LIVE, COUNT_ROWS_LIVE, Counts, INSERT_REST, INSERT_REST_AS, add_counts, by_state, counts_added,
+    counts_json, occupied, rows_in_ranges, slice,
 };
 use crate::statements::statements;
 
@@ -112,6 +112,16 @@ const UNFINISHED: [JobState; 7] = [
     JobState::Unknown,
 ];
 
+macro_rules! set_rest {
+    () => {
+        "UPDATE batch SET changed = iif(state = ?2, changed, ?6), state = ?2, cause = ?3, cause_arg = ?4, reason = ?5 \
+         WHERE id = ?1"
+    };
+}
+
+/// Both at once: each call of the connection's thread takes as long as what it does here.
+const SET_REST_AND_COUNTS: &str = concat!(set_rest!(), "; ", counts_added!("?7"));
+
 statements! {
     SET_LIVE =
         "UPDATE job SET state = ?3, cause = ?4, cause_arg = ?5, reason = ?6, changed = iif(state = ?3, changed, ?7), \
@@ -122,9 +132,8 @@ statements! {
             ended = iif(?3 >= 7, ?7, NULL) \
          WHERE batch = ?1 AND +state < 7 AND ?8 >> state & 1 AND (state <> ?3 OR reason IS NOT ?6) AND idx IN (", rows_in_ranges!("+j.state < 7"), ")"
     );
-    SET_REST =
-        "UPDATE batch SET changed = iif(state = ?2, changed, ?6), state = ?2, cause = ?3, cause_arg = ?4, reason = ?5 \
-         WHERE id = ?1";
+    #[cfg(test)]
+    SET_REST = set_rest!();
     PRIORITY_LIVE =
         "UPDATE job SET priority = ?3 WHERE batch = ?1 AND state < 7 AND ?2 >> state & 1 AND priority <> ?3";
     PRIORITY_ROWS_LIVE = concat!(
@@ -298,30 +307,32 @@ async fn set_whole(
             .await?;
     }
     if to.changes_rest(batch) {
-        set_rest(connection, batch, to, now, &mut counts).await?;
-        changed += u64::from(batch.count - batch.rows);
+        set_rest(connection, batch, to, now, counts).await?;
+        return Ok(changed + u64::from(batch.count - batch.rows));
     }
     add_counts(connection, [(batch.id.0, counts)]).await?;
     Ok(changed)
 }
 
-/// The jobs without a row.
+/// The jobs without a row, and the counts together with what else has changed.
 async fn set_rest(
     connection: &mut SqliteConnection,
     batch: &BatchRow,
     to: &Unstarted,
     now: Timestamp,
-    counts: &mut Counts,
+    mut counts: Counts,
 ) -> Result<(), Fault> {
     let cause = to.cause().map(Cause::to_numbers);
     counts.transfer(batch.state as usize, to.target() as usize, i64::from(batch.count - batch.rows));
-    sqlx::query(SET_REST)
+    let counts = counts_json([(batch.id.0, counts)])?;
+    sqlx::query(SET_REST_AND_COUNTS)
         .bind(key(batch.id))
         .bind(to.target() as u8)
         .bind(cause.map(|(which, _)| which))
         .bind(cause.map(|(_, argument)| argument))
         .bind(to.reason())
         .bind(now.0)
+        .bind(counts.unwrap_or_else(|| "[]".to_owned()))
         .execute(connection)
         .await?;
     Ok(())
@@ -370,8 +381,8 @@ async fn set_slice(
         let missing = missing(connection, batch, jobs).await?;
         if missing.len() == u64::from(batch.count - batch.rows) {
             // All that have no row are meant: the range stays one.
-            set_rest(connection, batch, to, now, &mut counts).await?;
-            changed += missing.len();
+            set_rest(connection, batch, to, now, counts).await?;
+            return Ok(changed + missing.len());
         } else if !missing.is_empty() {
             // They get their rows as they become, in one go.
             sqlx::query(INSERT_REST_AS)

@@ -150,6 +150,20 @@ macro_rules! upsert_runs {
     };
 }
 
+/// Differences to counts, by batch: an array of arrays of its id, nine counts and the rows.
+macro_rules! counts_added {
+    ($counts:literal) => {
+        concat!(
+            "UPDATE batch SET n0 = n0 + (c.value ->> 1), n1 = n1 + (c.value ->> 2), n2 = n2 + (c.value ->> 3), \
+                n3 = n3 + (c.value ->> 4), n4 = n4 + (c.value ->> 5), n5 = n5 + (c.value ->> 6), \
+                n6 = n6 + (c.value ->> 7), n7 = n7 + (c.value ->> 8), n8 = n8 + (c.value ->> 9), \
+                rows = rows + (c.value ->> 10) \
+             FROM json_each(", $counts, ") c WHERE batch.id = c.value ->> 0"
+        )
+    };
+}
+pub(crate) use counts_added;
+
 statements! {
     UPSERT_JOBS_1 = upsert_jobs!(row!());
     UPSERT_JOBS_8 = upsert_jobs!(rows_8!());
@@ -157,13 +171,7 @@ statements! {
     UPSERT_RUNS_1 = upsert_runs!(row!());
     UPSERT_RUNS_8 = upsert_runs!(rows_8!());
     UPSERT_RUNS_64 = upsert_runs!(rows_64!());
-    /// Differences to counts, by batch: an array of its id, nine counts and the rows.
-    ADD_COUNTS =
-        "UPDATE batch SET n0 = n0 + (c.value ->> 1), n1 = n1 + (c.value ->> 2), n2 = n2 + (c.value ->> 3), \
-            n3 = n3 + (c.value ->> 4), n4 = n4 + (c.value ->> 5), n5 = n5 + (c.value ->> 6), \
-            n6 = n6 + (c.value ->> 7), n7 = n7 + (c.value ->> 8), n8 = n8 + (c.value ->> 9), \
-            rows = rows + (c.value ->> 10) \
-         FROM json_each(?1) c WHERE batch.id = c.value ->> 0";
+    ADD_COUNTS = counts_added!("?1");
     /// The rows of a batch as ranges: neighbours have the same difference between index and row number.
     OCCUPIED =
         together!("SELECT ", packed!("min(idx)", "max(idx) + 1"), " FROM ( \
@@ -204,15 +212,22 @@ pub(crate) async fn add_counts(
     connection: &mut SqliteConnection,
     counts: impl IntoIterator<Item = (u64, Counts)>,
 ) -> Result<(), Fault> {
+    if let Some(rows) = counts_json(counts)? {
+        sqlx::query(ADD_COUNTS).bind(rows).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// What [`counts_added!`] takes; `None` where nothing changes.
+pub(crate) fn counts_json(
+    counts: impl IntoIterator<Item = (u64, Counts)>,
+) -> Result<Option<String>, StoreError> {
     let rows: Vec<Vec<i64>> = counts
         .into_iter()
         .filter(|(_, c)| c.rows != 0 || c.states.iter().any(|n| *n != 0))
         .map(|(batch, c)| [batch as i64].into_iter().chain(c.states).chain([c.rows]).collect())
         .collect();
-    if !rows.is_empty() {
-        sqlx::query(ADD_COUNTS).bind(json("counts", &rows)?).execute(connection).await?;
-    }
-    Ok(())
+    if rows.is_empty() { Ok(None) } else { json("counts", &rows).map(Some) }
 }
 
 /// The ranges of `jobs` as JSON, after a look at whether the batch has them all; `None` stands for all of it.

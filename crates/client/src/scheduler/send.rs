@@ -145,7 +145,11 @@ pub(crate) fn send(
             Some(error) => error,
             None => {
                 store.mark_tried(batch, k, Timestamp::now())?;
-                match answer(system, &invocation) {
+                // What the scheduler has, and the store lost with the machine's power, nobody would look for.
+                let synced = store.sync_beside();
+                let answer = answer(system, &invocation);
+                let _ = synced.join();
+                match answer {
                     Ok(id) => return accepted(store, chunk, id, handed.hold),
                     Err(error) if error.is_doubt() && !never_arrived(&error) => {
                         let now = Timestamp::now();
@@ -267,6 +271,9 @@ fn still_in_doubt(system: &System, chunk: &ChunkRow, doubt: Timestamp) -> Option
 
 /// Whether nobody wants it any more.
 pub(crate) fn all_cancelled(store: &mut Store, chunk: &ChunkRow) -> Result<bool, ClientError> {
+    if store.is_untouched(chunk.batch)? {
+        return Ok(false);
+    }
     let query = JobQuery { jobs: Some(chunk.jobs.clone()), limit: u32::MAX, ..JobQuery::default() };
     let jobs = store.jobs(chunk.batch, &query)?;
     Ok(jobs.iter().all(|job| job.cancel_requested.is_some() || job.state.is_end()))

@@ -28,7 +28,8 @@ impl Client {
     ) -> Result<(), ClientError> {
         let batch = chunk.batch;
         let Some(_lock) = self.claim(chunk)? else { return Ok(()) };
-        let fresh = self.store()?.chunks(batch)?.into_iter().find(|one| one.k == chunk.k);
+        let chunks = self.store()?.chunks(batch)?;
+        let fresh = chunks.iter().find(|one| one.k == chunk.k).cloned();
         let Some(chunk) = fresh.filter(|chunk| chunk.remote.is_none() && !chunk.over) else { return Ok(()) };
         let mut chunk = chunk;
         if chunk.tried.is_none() && all_cancelled(self.store()?, &chunk)? {
@@ -60,7 +61,7 @@ impl Client {
                 }
             }
         }
-        self.make_files(system, batch, &spec, &plan)?;
+        self.make_files(system, &chunks, &spec, &plan)?;
         if chunk.tried.is_none() {
             // Never sent, so it may be written anew: with the gate for what is left.
             let written = match HandedOver::of(&chunk).kept {
@@ -166,6 +167,9 @@ impl Client {
 
     /// A request that came while nobody knew whether there was anything to cancel.
     pub(crate) fn cancel_late(&mut self, system: &System, chunk: &ChunkRow) -> Result<(), ClientError> {
+        if self.store()?.is_untouched(chunk.batch)? {
+            return Ok(());
+        }
         let query = JobQuery { jobs: Some(chunk.jobs.clone()), limit: u32::MAX, ..JobQuery::default() };
         let jobs = self.store()?.jobs(chunk.batch, &query)?;
         let asked: IndexSet =

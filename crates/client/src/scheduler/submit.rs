@@ -19,7 +19,7 @@ use crate::scheduler::depend::Resolved;
 use crate::scheduler::lock::SendLock;
 use crate::scheduler::plan::Plan;
 use crate::scheduler::send::{HandedOver, Sending, send};
-use crate::stage::Stage;
+use crate::stage::{Stage, is_made};
 use crate::system::System;
 
 /// A batch that was recorded, and what came of sending it, by submission.
@@ -51,14 +51,14 @@ impl Client {
     ) -> Result<Sent, ClientError> {
         let now = Timestamp::now();
         self.ensure_store()?;
-        let submissions = submissions(plan, options.hold, false, stage.tag())?;
+        let new = submissions(plan, options.hold, false, stage.tag())?;
         let later = matches!(plan.resolved, Resolved::Later(_));
         let state = if later { JobState::Created } else { JobState::Submitting };
         let batch = NewBatch {
             terminal: self.terminal(),
             parent: options.parent,
             meta: options.meta.clone(),
-            submissions,
+            submissions: new.clone(),
             ..NewBatch::new(
                 stage.tag().clone(),
                 spec.clone(),
@@ -74,8 +74,8 @@ impl Client {
         let _lock = SendLock::take(&dir).map_err(|e| ClientError::file("lock", &dir, e))?;
         let batch = self.store()?.accept(&[batch])?[0];
         stage.keep();
-        self.make_files(system, batch, spec, plan)?;
-        let chunks = self.store()?.chunks(batch)?;
+        let chunks: Vec<_> = (0..).zip(&new).map(|(k, new)| ChunkRow::new(batch, k, new, now)).collect();
+        self.make_files(system, &chunks, spec, plan)?;
         let submissions = self.send_all(system, &chunks, spec, &plan.resolved, say)?;
         Ok(Sent { batch, submissions })
     }
@@ -169,22 +169,22 @@ impl Client {
         Ok(done)
     }
 
-    /// Gives a batch its directory, scripts and words. Done again, it changes nothing.
+    /// Gives a batch, whose chunks these are, its directory, scripts and words. Done again, it changes nothing.
     pub(crate) fn make_files(
         &mut self,
         system: &System,
-        batch: BatchId,
+        chunks: &[ChunkRow],
         spec: &JobSpec,
         plan: &Plan,
     ) -> Result<(), ClientError> {
-        let dir = self.layout().batch(batch);
-        let chunks = self.store()?.chunks(batch)?;
         let Some(first) = chunks.first() else { return Ok(()) };
+        let batch = first.batch;
+        let dir = self.layout().batch(batch);
         let stage = self.layout().stage(&first.tag);
         let made = (|| -> io::Result<()> {
-            if !dir.is_dir() {
+            if !is_made(&stage, &dir)? {
                 write_private(&stage.join("job.0.json"), &serde_json::to_vec(spec)?)?;
-                for chunk in &chunks {
+                for chunk in chunks {
                     let script = self.script(system, chunk, spec, plan);
                     write_private(&stage.join(format!("job.{}.sh", chunk.k)), &script)?;
                 }
@@ -203,7 +203,7 @@ impl Client {
         })();
         made.map_err(|error| {
             let why = format!("its files cannot be written: {error}");
-            for chunk in &chunks {
+            for chunk in chunks {
                 let now = Timestamp::now();
                 let store = self.store();
                 let _ =

@@ -13,6 +13,7 @@ use cluster_localqueue::runner::{Accepted, WorkPlan, need_of};
 
 use super::LocalStore;
 use crate::local::files::{write_new, write_private};
+use crate::stage::is_made;
 
 impl LocalStore {
     /// [`cluster_localqueue::runner::RootStore::submit`].
@@ -127,14 +128,7 @@ impl LocalStore {
     pub(super) fn make_files(&self, batch: BatchId, tag: &Tag, spec: &JobSpec) -> io::Result<()> {
         let dir = self.layout.batch(batch);
         let stage = self.layout.stage(tag);
-        if dir.is_dir() {
-            // Its stage became the directory, unless that is another's: of a batch that a power cut took from the
-            // store, whose number is given once more. What lies there is not what this one is to run.
-            if stage.is_dir() {
-                let why = format!("{} is there already, of a batch that the store lost", dir.display());
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
-            }
-        } else {
+        if !is_made(&stage, &dir)? {
             let root = ByteString::from(self.layout.root().to_owned());
             let script = render(ScriptPlace { root: &root, batch, k: 0 }, spec, None);
             write_private(&stage.join("job.0.json"), &serde_json::to_vec(spec)?)?;
