@@ -127,15 +127,11 @@ pub(crate) fn send(
     let mut wait = FIRST_WAIT;
     let mut left = retries;
     loop {
-        // What may have got through is looked for first: there may be something to cancel.
-        if doubt.is_none() && all_cancelled(store, chunk)? {
-            return cancelled(store, chunk);
-        }
         let mut trouble = None;
-        if search {
+        // What may have got through is looked for first: there may be something to cancel.
+        if search && (doubt.is_some() || !all_cancelled(store, chunk)?) {
             match look_for(store, layout, system, chunk, doubt) {
                 Ok(Some(sending)) => return Ok(sending),
-                Ok(None) if all_cancelled(store, chunk)? => return cancelled(store, chunk),
                 Ok(None) => {}
                 Err(ClientError::System(error)) => trouble = Some(error),
                 Err(error) => return Err(error),
@@ -144,7 +140,13 @@ pub(crate) fn send(
         let trouble = match trouble {
             Some(error) => error,
             None => {
-                store.mark_tried(batch, k, Timestamp::now())?;
+                let now = Timestamp::now();
+                if !store.mark_tried_untouched(batch, k, now)? {
+                    if all_cancelled(store, chunk)? {
+                        return cancelled(store, chunk);
+                    }
+                    store.mark_tried(batch, k, now)?;
+                }
                 // What the scheduler has, and the store lost with the machine's power, nobody would look for.
                 let synced = store.sync_beside();
                 let answer = answer(system, &invocation);
