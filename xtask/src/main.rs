@@ -86,8 +86,8 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["bench", "local", options @ ..] => bench::run(&workspace()?, &bench::Options::parse(options)?),
         ["bench", "schedulers", options @ ..] => bench::schedulers::run(&workspace()?, options),
         #[cfg(feature = "parse")]
-        ["bench", "__parse", rounds] => {
-            bench::schedulers_parse::run(&workspace()?.root.join("crates"), rounds.parse()?)
+        ["bench", "__parse", rounds, only @ ..] => {
+            bench::schedulers_parse::run(&workspace()?.root.join("crates"), rounds.parse()?, only)
         }
         ["scheduler", words @ ..] => scheduler::command(&workspace()?, words),
         ["integration", words @ ..] => integration::command(&workspace()?, words),

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memmem, memrchr};
+
 /// Something that is not there: where, and what it should have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expected(pub(crate) usize, pub(crate) &'static str);
@@ -111,6 +113,14 @@ impl<'o> Json<'o> {
     /// stands between the strings is only looked at for braces.
     pub(crate) fn only(&mut self, name: &[u8]) -> Result<Option<Cow<'o, [u8]>>, Expected> {
         let begin = self.at;
+        if let Some(end) = self.end_by_indentation() {
+            let members = self.text.get(begin..end).unwrap_or_default();
+            // A name may also stand in a value: then it is looked for as such.
+            if memmem::find(members, name).is_none() {
+                self.at = end;
+                return Ok(None);
+            }
+        }
         let (mut depth, mut value) = (0_usize, None);
         loop {
             match self.text.get(self.at) {
@@ -135,6 +145,24 @@ impl<'o> Json<'o> {
             }
             self.at += 1;
         }
+    }
+
+    /// The end of the object that begins here, where it is laid out with a line for each member, as OpenPBS does: its
+    /// brace is the first that stands below the beginning of the line it was opened in. No string holds a line feed.
+    fn end_by_indentation(&self) -> Option<usize> {
+        /// A line that opens an object is shorter.
+        const LINE: usize = 128;
+        let before = self.text.get(self.at.saturating_sub(LINE)..self.at)?;
+        let line = before.get(memrchr(b'\n', before)?..)?;
+        let margin = line.iter().position(|b| *b == b'"')?;
+        let indented = line.get(1..margin)?.iter().all(|b| matches!(b, b' ' | b'\t'));
+        if !indented || self.text.get(self.at + 1) != Some(&b'\n') {
+            return None;
+        }
+        let mut end = [b'}'; LINE + 1];
+        end.get_mut(..margin)?.copy_from_slice(line.get(..margin)?);
+        let end = end.get(..=margin)?;
+        memmem::find(self.rest(), end).map(|at| self.at + at + end.len())
     }
 
     /// Steps over a value of any depth.
@@ -284,6 +312,22 @@ mod tests {
         }
         for broken in [r#"{"A": "x""#, r#"{"A"#, "{", r#"{"T":"#] {
             assert!(Json::new(broken.as_bytes()).only(b"T").is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn an_object_of_lines_ends_where_it_began() {
+        let members =
+            "\n\t\t\"A\":\t\"}\",\n\t\t\"B\":\t{\n\t\t\t\"T\":\t\"no\"\n\t\t},\n\t\t\"C\":\t\"\\n\t}\"";
+        for (more, want) in
+            [("", None), (",\n\t\t\"T\":\t\"yes\"", Some("yes")), (",\n\t\t\"D\":\t\"T\"", None)]
+        {
+            let text = format!("{{\n\t\"L\":\t{{{members}{more}\n\t}},\n\t\"M\":\t{{\n\t}}\n}}");
+            let mut json = Json::new(text.as_bytes());
+            json.at = text.find(":\t{").unwrap() + 2;
+            let value = json.only(b"T").unwrap();
+            assert_eq!(value.as_deref(), want.map(str::as_bytes), "{text}");
+            assert!(text[json.at..].starts_with(",\n\t\"M\""), "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use cluster_core::calendar::Utc;
 use cluster_core::{IndexSet, MemSize, Timestamp, Walltime};
 use nom::bytes::complete::take_while;
 use nom::character::complete::{char, digit1};
@@ -130,11 +131,11 @@ pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok().map(Timestamp::from_secs);
     }
-    ctime(text.as_bytes()).map(Timestamp::from_secs)
+    ctime(text.as_bytes())
 }
 
 /// Weekday, month, day, clock and year at fixed places, as C's `ctime` prints them.
-fn ctime(text: &[u8]) -> Option<i64> {
+fn ctime(text: &[u8]) -> Option<Timestamp> {
     const MONTHS: [&[u8; 3]; 12] =
         [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
     let text: &[u8; 24] = text.try_into().ok()?;
@@ -148,17 +149,8 @@ fn ctime(text: &[u8]) -> Option<i64> {
         if digits.is_empty() { None } else { digits.iter().try_fold(0, digit) }
     };
     let month = MONTHS.iter().position(|month| text.get(4..7) == Some(month.as_slice()))?;
-    let days = days_since_1970(number(20, 24)?, month as i64 + 1, number(8, 10)?);
-    Some(days * 86_400 + number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?)
-}
-
-/// Days from 1970-01-01 to a day of the Gregorian calendar, counted from years that begin in March.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    let date = (number(20, 24)?, month as i64 + 1, number(8, 10)?);
+    Utc::new(date, (number(11, 13)?, number(14, 16)?, number(17, 19)?)).map(Utc::timestamp)
 }
 
 /// Text from bytes of any kind; borrowed where they are UTF-8.
@@ -263,14 +255,6 @@ mod tests {
         fn sizes_that_are_printed_are_read(amount in 0u64..1 << 30, unit in 0usize..5) {
             let (name, scale) = [("b", 0), ("kb", 10), ("mb", 20), ("gb", 30), ("mw", 23)][unit];
             prop_assert_eq!(size(&format!("{amount}{name}")), Some(MemSize::from_bytes(amount << scale)));
-        }
-
-        #[test]
-        fn days_follow_one_another(year in 1970i64..2400, month in 1i64..=12, day in 1i64..=28) {
-            let here = days_since_1970(year, month, day);
-            prop_assert_eq!(days_since_1970(year, month, day + 1), here + 1);
-            let (next, of) = if month == 12 { (1, year + 1) } else { (month + 1, year) };
-            prop_assert!((0..=3).contains(&(days_since_1970(of, next, 1) - days_since_1970(year, month, 28) - 1)));
         }
 
         #[test]

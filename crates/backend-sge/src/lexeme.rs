@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cluster_core::calendar::Utc;
 use cluster_core::indices::IndexSet;
 use cluster_core::{MemSize, Timestamp, Walltime};
 use nom::IResult;
@@ -44,30 +45,9 @@ fn digits(min: usize, max: usize) -> impl Fn(&str) -> IResult<&str, i64> {
     move |input| map_res(take_while_m_n(min, max, |c: char| c.is_ascii_digit()), str::parse).parse(input)
 }
 
-fn clock(input: &str) -> IResult<&str, i64> {
-    map_opt(
-        (digits(2, 2), char(':'), digits(2, 2), char(':'), digits(2, 2)),
-        |(hour, _, minute, _, second)| {
-            (hour < 24 && minute < 60 && second < 61).then_some(hour * 3600 + minute * 60 + second)
-        },
-    )
-    .parse(input)
-}
-
-/// Seconds since 1970 of a date of the proleptic Gregorian calendar.
-fn epoch(year: i64, month: i64, day: i64, clock: i64) -> Option<Timestamp> {
-    const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    const LENGTH: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let month = usize::try_from(month).ok()?.checked_sub(1)?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = LENGTH.get(month)? + i64::from(leap && month == 1);
-    if !(1970..=9999).contains(&year) || !(1..=length).contains(&day) {
-        return None;
-    }
-    let past = year - 1;
-    let leaps = past / 4 - past / 100 + past / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
-    let days = (year - 1970) * 365 + leaps + BEFORE.get(month)? + i64::from(leap && month > 1) + day - 1;
-    Some(Timestamp::from_secs(days * 86_400 + clock))
+fn clock(input: &str) -> IResult<&str, (i64, i64, i64)> {
+    let clock = (digits(2, 2), char(':'), digits(2, 2), char(':'), digits(2, 2));
+    clock.map(|(hour, _, minute, _, second)| (hour, minute, second)).parse(input)
 }
 
 fn fraction(input: &str) -> IResult<&str, Option<&str>> {
@@ -75,27 +55,27 @@ fn fraction(input: &str) -> IResult<&str, Option<&str>> {
 }
 
 /// `2026-11-20T17:31:24`, in UTC as `TZ` says it; newer branches print `2026-11-20 17:31:24.123456`.
-fn iso(input: &str) -> IResult<&str, Timestamp> {
+fn iso(input: &str) -> IResult<&str, Utc> {
     let date =
         (digits(4, 4), char('-'), digits(2, 2), char('-'), digits(2, 2), one_of("T "), clock, fraction);
-    map_opt(date, |(year, _, month, _, day, _, clock, _)| epoch(year, month, day, clock)).parse(input)
+    map_opt(date, |(year, _, month, _, day, _, clock, _)| Utc::new((year, month, day), clock)).parse(input)
 }
 
 /// `11/20/2026 17:31:24`: Univa's branch.
-fn american(input: &str) -> IResult<&str, Timestamp> {
+fn american(input: &str) -> IResult<&str, Utc> {
     let date = (digits(2, 2), char('/'), digits(2, 2), char('/'), digits(4, 4), space1, clock, fraction);
-    map_opt(date, |(month, _, day, _, year, _, clock, _)| epoch(year, month, day, clock)).parse(input)
+    map_opt(date, |(month, _, day, _, year, _, clock, _)| Utc::new((year, month, day), clock)).parse(input)
 }
 
 /// `Fri Nov 20 17:31:24 2026`.
-fn ctime(input: &str) -> IResult<&str, Timestamp> {
+fn ctime(input: &str) -> IResult<&str, Utc> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let word = || take_while_m_n(3, 3, |c: char| c.is_ascii_alphabetic());
     let date = (word(), space1, word(), space1, digits(1, 2), space1, clock, tag(" "), digits(4, 4));
     map_opt(date, |(_, _, month, _, day, _, clock, _, year)| {
         let month = MONTHS.iter().position(|name| *name == month)? + 1;
-        epoch(year, month as i64, day, clock)
+        Utc::new((year, month as i64, day), clock)
     })
     .parse(input)
 }
@@ -103,8 +83,10 @@ fn ctime(input: &str) -> IResult<&str, Timestamp> {
 /// A time in any of the forms; what has none (`-/-`), and 1970, which stands for it, is none.
 pub(crate) fn time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    let read = nom::branch::alt((iso, ctime, american));
-    let (_, time) = all_consuming(read).parse(text).ok()?;
+    let read =
+        || all_consuming(nom::branch::alt((iso, ctime, american))).parse(text).ok().map(|(_, time)| time);
+    // The form of nearly all.
+    let time = Utc::parse(text.as_bytes()).or_else(read)?.timestamp();
     (time.0 > 0).then_some(time)
 }
 
@@ -168,17 +150,9 @@ pub(crate) fn queue_instance(text: &str) -> (&str, &str) {
 
 /// `[CC]YYMMDDhhmm.SS` in UTC, as `qacct -b` takes it; times before 1970 are 1970.
 pub(crate) fn begin(secs: i64) -> String {
-    let secs = secs.clamp(0, 253_402_300_799);
-    let (days, clock) = (secs / 86_400, secs % 86_400);
-    // The civil date of a day count, by eras of 400 years that begin in March.
-    let z = days + 719_468;
-    let (era, doe) = (z / 146_097, z % 146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}{:02}{:02}.{:02}", clock / 3600, clock % 3600 / 60, clock % 60)
+    let at = Utc::of(Timestamp::from_secs(secs));
+    let ((year, month, day), (hour, minute, second)) = (at.date(), at.clock());
+    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}.{second:02}")
 }
 
 #[cfg(test)]

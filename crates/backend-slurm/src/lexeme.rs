@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use cluster_core::calendar::Utc;
 use cluster_core::{MemSize, Timestamp, Walltime};
 
 /// The words for a value that is not there.
@@ -60,49 +61,14 @@ fn thousandths(text: &[u8]) -> Option<u64> {
     whole.checked_add(part)
 }
 
-/// The days from 1970 to a date of the Gregorian calendar; `None` for what is no date.
-fn days(year: i64, month: u32, day: u32) -> Option<i64> {
-    const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    const LENGTH: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let at = usize::try_from(month.checked_sub(1)?).ok()?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if day == 0 || day > *LENGTH.get(at)? || (month == 2 && day == 29 && !leap) {
-        return None;
-    }
-    let past = year - 1;
-    let leap_days = past / 4 - past / 100 + past / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
-    let this_year = BEFORE.get(at)? + i64::from(leap && month > 2) + i64::from(day) - 1;
-    Some((year - 1970) * 365 + leap_days + this_year)
-}
-
 /// A point in time in UTC: `2026-11-20T17:29:11`, or the seconds since 1970 of `SLURM_TIME_FORMAT=%s`.
 /// A word for "not set" is `Some(None)`.
 pub(crate) fn time(text: &[u8]) -> Option<Option<Timestamp>> {
     if is_unset(text) || text == b"0" {
         return Some(None);
     }
-    let two = |at: usize| match text.get(at..at + 2) {
-        Some([tens @ b'0'..=b'9', ones @ b'0'..=b'9']) => {
-            Some(u32::from(tens - b'0') * 10 + u32::from(ones - b'0'))
-        }
-        _ => None,
-    };
-    if text.len() == 19
-        && text[4] == b'-'
-        && text[7] == b'-'
-        && text[10] == b'T'
-        && text[13] == b':'
-        && text[16] == b':'
-    {
-        let year = i64::from(two(0)?) * 100 + i64::from(two(2)?);
-        let day = days(year, two(5)?, two(8)?)?;
-        let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
-        if year < 1970 || hour > 23 || minute > 59 || second > 60 {
-            return None;
-        }
-        return Some(Some(Timestamp::from_secs(
-            day * 86_400 + i64::from(hour * 3_600 + minute * 60 + second),
-        )));
+    if let Some(time) = Utc::parse(text) {
+        return Some(Some(time.timestamp()));
     }
     if (9..=11).contains(&text.len()) {
         return number(text).and_then(|n| i64::try_from(n).ok()).map(|secs| Some(Timestamp::from_secs(secs)));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
+use cluster_core::calendar::Utc;
 use cluster_core::dialect::{DialectError, Jobs, RangeBudget, Reading, Row};
 use cluster_core::host::{Invocation, Output};
 use cluster_core::{Cause, ExitStatus, JobState, RemoteId, Timestamp};
@@ -78,7 +79,7 @@ const FEW: usize = 20;
 /// - Many elements of one array are asked for by the array: a thousand of them are one word. A few are asked
 ///   for by their own ids, so that the answer is no larger than the question.
 pub(crate) fn query(ids: &[RemoteId], user: &str, since: Timestamp) -> Vec<Invocation> {
-    let date = date(since);
+    let date = Utc::of(since);
     let invocation = |ids: Option<String>| {
         let mut argv: Vec<OsString> = ["sacct", "--parsable2", "--noheader"].map(OsString::from).to_vec();
         argv.push(format!("--starttime={date}").into());
@@ -116,28 +117,6 @@ pub(crate) fn query(ids: &[RemoteId], user: &str, since: Timestamp) -> Vec<Invoc
         }
     }
     packed(words, ",").into_iter().map(|ids| invocation(Some(ids))).collect()
-}
-
-/// A date and time in UTC, as sacct reads it.
-fn date(at: Timestamp) -> String {
-    let secs = at.0.div_euclid(1_000_000).clamp(0, 253_402_300_799);
-    let (days, second) = (secs / 86_400, secs % 86_400);
-    // The calendar in years that begin in March, so that the leap day is their last.
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
-        second / 3_600,
-        second % 3_600 / 60,
-        second % 60
-    )
 }
 
 /// Reads what sacct printed.
@@ -182,7 +161,7 @@ pub(crate) fn read<'o>(argv: &[OsString], output: &'o Output) -> Result<Reading<
             suffix: if i < last || closed { delimiter.clone().into_owned() } else { String::new() },
         })
         .collect();
-    let table = Table { command: "sacct", columns, header: !line.has("noheader") };
+    let table = Table::new("sacct", columns, !line.has("noheader"));
     if !table.is_readable() || !table.columns.iter().any(|c| matches!(c.field, Field::Id | Field::RawId)) {
         return Err(DialectError::NotRead {
             command: Invocation::new(argv.iter().cloned()).command_line(),
@@ -255,19 +234,15 @@ struct Steps {
 
 impl<'o> Fold<'o> {
     fn take(&mut self, draft: Draft<'o>) -> Result<(), usize> {
-        let step = match &draft.id {
-            Some(id) => {
-                id.step.is_some().then(|| draft.row.id.split('.').next().unwrap_or_default().to_owned())
-            }
-            None => None,
-        };
-        let Some(job) = step else {
+        let step = draft.id.as_ref().is_some_and(|id| id.step.is_some());
+        if !step {
             self.settle();
             let row = draft.finish(Source::Accounting).filter(|row| self.ranges.admits(&row.tasks));
             self.rows.push(row.ok_or(0usize)?);
             return Ok(());
-        };
+        }
         // The step of a job that was not asked for has no row to go to.
+        let job = draft.row.id.split('.').next().unwrap_or_default();
         let Some(row) = self.rows.last_mut().filter(|row| row.id == job) else { return Ok(()) };
         row.mem_used = row.mem_used.max(draft.row.mem_used);
         if let Some(cpu) = draft.row.cpu_time {
@@ -303,17 +278,7 @@ impl<'o> Fold<'o> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn dates_are_those_that_are_read(secs in 86_400i64..9_000_000_000) {
-            let printed = date(Timestamp::from_secs(secs));
-            prop_assert_eq!(crate::lexeme::time(printed.as_bytes()), Some(Some(Timestamp::from_secs(secs))));
-        }
-    }
 
     #[test]
     fn many_ids_are_few_calls_and_an_array_is_one_word() {

@@ -256,7 +256,7 @@ fn long_format(format: &[u8], header: bool) -> Option<Table<Field>> {
         };
         columns.push(Column { field, width, suffix: suffix.to_owned() });
     }
-    Some(Table { command: "sinfo", columns, header })
+    Some(Table::new("sinfo", columns, header))
 }
 
 fn short_format(format: &[u8], header: bool) -> Option<Table<Field>> {
@@ -286,5 +286,5 @@ fn short_format(format: &[u8], header: bool) -> Option<Table<Field>> {
         };
         columns.push(Column { field, width, suffix: letters.as_str().to_owned() });
     }
-    Some(Table { command: "sinfo", columns, header })
+    Some(Table::new("sinfo", columns, header))
 }

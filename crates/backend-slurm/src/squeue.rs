@@ -131,7 +131,7 @@ fn long_format(format: &[u8], header: bool) -> Option<Table<Field>> {
         let width = if width.is_empty() { 0 } else { width.parse().ok().filter(|w| *w <= 65_536)? };
         columns.push(Column { field: long_field(name), width, suffix: suffix.to_owned() });
     }
-    Some(Table { command: "squeue", columns, header })
+    Some(Table::new("squeue", columns, header))
 }
 
 fn long_field(name: &str) -> Field {
@@ -182,7 +182,7 @@ fn short_format(format: &[u8], header: bool) -> Option<Table<Field>> {
         let field = short_field(letters.next()?);
         columns.push(Column { field, width, suffix: letters.as_str().to_owned() });
     }
-    Some(Table { command: "squeue", columns, header })
+    Some(Table::new("squeue", columns, header))
 }
 
 fn short_field(letter: char) -> Field {
@@ -245,5 +245,5 @@ fn named_by_header(text: &[u8]) -> Option<Table<Field>> {
         seen.push(name);
         columns.push(Column { field, width: 0, suffix: if i == last { "" } else { "|" }.to_owned() });
     }
-    seen.contains(&"JOBID").then_some(Table { command: "squeue", columns, header: true })
+    seen.contains(&"JOBID").then_some(Table::new("squeue", columns, true))
 }

@@ -6,6 +6,7 @@
 //! line is tried: one bad record costs itself.
 
 use cluster_core::dialect::{DialectError, Jobs};
+use memchr::{memchr, memchr_iter, memchr2_iter};
 
 /// What a column may hold.
 pub(crate) trait Shape: Copy {
@@ -36,7 +37,11 @@ pub(crate) struct Table<F> {
     pub(crate) columns: Vec<Column<F>>,
     /// Whether the first line names the columns.
     pub(crate) header: bool,
+    /// The one byte that ends each column, where it is the same for all but perhaps the last: such a table is cut in
+    /// one go.
+    delimiter: Option<u8>,
 }
+
 /// Lines that one record may have.
 const MAX_LINES: usize = 16;
 /// Bytes of a record that is tried again.
@@ -45,6 +50,19 @@ const MAX_RECORD: usize = 64 << 10;
 const MAX_STEPS: u32 = 4_000;
 
 impl<F: Shape> Table<F> {
+    pub(crate) fn new(command: &'static str, columns: Vec<Column<F>>, header: bool) -> Self {
+        let delimiter = match columns.first().map(|first| first.suffix.as_bytes()) {
+            Some(&[byte]) => Some(byte),
+            _ => None,
+        };
+        let last = columns.len().saturating_sub(1);
+        let same = |(i, column): (usize, &Column<F>)| {
+            column.width == 0 && (column.suffix == columns[0].suffix || i == last && column.suffix.is_empty())
+        };
+        let delimiter = delimiter.filter(|byte| *byte != b'\n' && columns.iter().enumerate().all(same));
+        Self { command, columns, header, delimiter }
+    }
+
     /// Whether each column has an end that can be found.
     pub(crate) fn is_readable(&self) -> bool {
         let Some((_, before)) = self.columns.split_last() else { return false };
@@ -67,7 +85,7 @@ impl<F: Shape> Table<F> {
         }
         while at < text.len() {
             // An empty line; the heading of each cluster where several were asked.
-            if text[at] == b'\n' || text[at..].starts_with(b"CLUSTER: ") {
+            if text[at] == b'\n' || text[at] == b'C' && text[at..].starts_with(b"CLUSTER: ") {
                 at = line_end(text, at) + 1;
                 continue;
             }
@@ -107,6 +125,9 @@ impl<F: Shape> Table<F> {
         fields: &mut Vec<&'t [u8]>,
     ) -> Result<usize, (usize, usize)> {
         fields.clear();
+        if let Some(delimiter) = self.delimiter {
+            return self.cut_at(delimiter, text, at, fields);
+        }
         for (i, column) in self.columns.iter().enumerate() {
             let (value, end) = if column.width > 0 {
                 let value = text.get(at..at + column.width).ok_or((at, i))?;
@@ -137,6 +158,39 @@ impl<F: Shape> Table<F> {
             None | Some(b'\n') => Ok(at),
             Some(_) => Err((at, self.columns.len() - 1)),
         }
+    }
+
+    /// [`Self::cut`] where each column ends with this byte, the last one perhaps with its line.
+    fn cut_at<'t>(
+        &self,
+        delimiter: u8,
+        text: &'t [u8],
+        at: usize,
+        fields: &mut Vec<&'t [u8]>,
+    ) -> Result<usize, (usize, usize)> {
+        let rest = text.get(at..).unwrap_or_default();
+        let mut ends = memchr2_iter(delimiter, b'\n', rest);
+        let (mut begin, last) = (0, self.columns.len() - 1);
+        let closed = self.columns.get(last).is_some_and(|column| !column.suffix.is_empty());
+        for i in 0..last + usize::from(closed) {
+            match ends.next() {
+                Some(end) if rest.get(end) == Some(&delimiter) => {
+                    fields.push(rest.get(begin..end).unwrap_or_default());
+                    begin = end + 1;
+                }
+                _ => return Err((at + begin, i)),
+            }
+        }
+        if closed {
+            return match rest.get(begin) {
+                None | Some(b'\n') => Ok(at + begin),
+                Some(_) => Err((at + begin, last)),
+            };
+        }
+        // What is left of the line, whatever it holds.
+        let end = ends.find(|end| rest.get(*end) == Some(&b'\n')).unwrap_or(rest.len());
+        fields.push(rest.get(begin..end).unwrap_or_default());
+        Ok(at + end)
     }
 
     /// Cuts the record at `at` with longer free texts, over several lines if need be; gives its end, where
@@ -282,12 +336,12 @@ impl Lines<'_> {
 
 /// How many lines there are, for the size of a list, and not too many of them.
 pub(crate) fn lines(text: &[u8]) -> usize {
-    text.iter().filter(|&&b| b == b'\n').count().min(200_000)
+    memchr_iter(b'\n', text).take(200_000).count()
 }
 
 /// Where the line at `at` ends: its line feed, or the end of the text.
 pub(crate) fn line_end(text: &[u8], at: usize) -> usize {
-    text.get(at..).and_then(|rest| rest.iter().position(|&b| b == b'\n')).map_or(text.len(), |lf| at + lf)
+    text.get(at..).and_then(|rest| memchr(b'\n', rest)).map_or(text.len(), |lf| at + lf)
 }
 
 /// The first suffix from `at` on in the same line.

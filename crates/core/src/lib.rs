@@ -12,6 +12,7 @@
 //! ```
 
 pub mod bytestring;
+pub mod calendar;
 pub mod dependency;
 pub mod dialect;
 pub mod error;

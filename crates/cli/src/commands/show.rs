@@ -7,6 +7,7 @@ use cluster_client::Job;
 use cluster_client::local::DiskSubmission;
 use cluster_client::output::{Stream, file, is_cleaned};
 use cluster_core::bytestring::printable;
+use cluster_core::calendar::Utc;
 use cluster_core::{ByteString, Cause, IndexSet, JobId, JobState, Selector, Timestamp, shell};
 use cluster_jobsdb::{JobQuery, JobRow, RunRow, Selection};
 use serde::Serialize;
@@ -358,19 +359,7 @@ fn command_text(command: &cluster_core::Command) -> String {
 
 /// A time in UTC, as RFC 3339 has it, to the second.
 pub(crate) fn time(at: Timestamp) -> String {
-    let secs = at.0.div_euclid(1_000_000);
-    let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
-    // Days to a date by the era arithmetic of the proleptic Gregorian calendar.
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+    format!("{}Z", Utc::of(at))
 }
 
 /// Names and values, one a line, aligned.
