@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memmem, memrchr};
+use memchr::{memchr, memmem, memrchr};
 
 /// Something that is not there: where, and what it should have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +28,17 @@ impl<'o> Json<'o> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// The next byte that is no blank; 0 at the end.
+    /// The next byte that is no blank; 0 at the end. Other control characters, which JSON has none of, count as blanks.
     #[inline]
     pub(crate) fn peek(&mut self) -> u8 {
-        while let Some(&byte) = self.text.get(self.at) {
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return byte;
+        match self.text.get(self.at) {
+            Some(&byte) if byte > b' ' => byte,
+            None => 0,
+            Some(_) => {
+                self.at += blank_length(self.rest());
+                self.text.get(self.at).copied().unwrap_or(0)
             }
-            self.at += 1;
         }
-        0
     }
 
     /// Steps over `byte`, where it is the next one.
@@ -84,6 +85,37 @@ impl<'o> Json<'o> {
         let (key, _) = self.string()?;
         self.expect(b':', "`:`")?;
         Ok(key)
+    }
+
+    /// A member of an object with the comma behind it, as OpenPBS prints nearly all of them: on a line of its own, with
+    /// three or four tabs before the key and one after the colon, a text without escapes or a number. Steps over it;
+    /// over anything else it does not.
+    #[inline]
+    pub(crate) fn line(&mut self) -> Option<(&'o [u8], &'o [u8])> {
+        let rest = self.rest();
+        let from = match rest {
+            [b'\n', b'\t', b'\t', b'\t', b'"', ..] => 5,
+            [b'\n', b'\t', b'\t', b'\t', b'\t', b'"', ..] => 6,
+            _ => return None,
+        };
+        let key = rest.get(from..)?;
+        let key_length = plain_length(key);
+        let after = key.get(key_length..)?;
+        let (value, length, taken) = match after {
+            [b'"', b':', b'\t', b'"', value @ ..] => {
+                let length = plain_length(value);
+                let [b'"', b',', ..] = value.get(length..)? else { return None };
+                (value, length, 4 + length + 2)
+            }
+            [b'"', b':', b'\t', value @ ..] if value.first().is_some_and(u8::is_ascii_digit) => {
+                let length = value.iter().position(|b| !b.is_ascii_digit())?;
+                let [b',', ..] = value.get(length..)? else { return None };
+                (value, length, 3 + length + 1)
+            }
+            _ => return None,
+        };
+        self.at += from + key_length + taken;
+        Some((key.get(..key_length)?, value.get(..length)?))
     }
 
     /// A string without its escapes, or a number or word as it was written; `None` for null.
@@ -159,10 +191,18 @@ impl<'o> Json<'o> {
         if !indented || self.text.get(self.at + 1) != Some(&b'\n') {
             return None;
         }
-        let mut end = [b'}'; LINE + 1];
-        end.get_mut(..margin)?.copy_from_slice(line.get(..margin)?);
-        let end = end.get(..=margin)?;
-        memmem::find(self.rest(), end).map(|at| self.at + at + end.len())
+        let margin = line.get(1..margin)?;
+        let mut at = self.at + 1;
+        loop {
+            at += 1;
+            let line = self.text.get(at..)?;
+            if let Some(rest) = line.strip_prefix(margin)
+                && let Some(b'}') = rest.first()
+            {
+                return Some(at + margin.len() + 1);
+            }
+            at += memchr(b'\n', line)?;
+        }
     }
 
     /// Steps over a value of any depth.
@@ -208,10 +248,26 @@ impl<'o> Json<'o> {
     }
 }
 
-/// How many bytes come before the next `"` or backslash, eight at a time.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// How many blanks and control characters come first, eight at a time.
 #[inline]
+fn blank_length(text: &[u8]) -> usize {
+    let (words, tail) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of each byte above a blank: no sum goes into the next byte.
+        let found = (((word & (ONES * 0x7f)) + ONES * 0x5f) | word) & (ONES << 7);
+        if found != 0 {
+            return at * 8 + (found.trailing_zeros() / 8) as usize;
+        }
+    }
+    words.len() * 8 + tail.iter().position(|b| *b > b' ').unwrap_or(tail.len())
+}
+
+/// How many bytes come before the next `"` or backslash, eight at a time.
+#[inline(always)]
 fn plain_length(text: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     // The high bit of each byte that is zero; of several the lowest is right, which is all that is asked.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
     let (words, tail) = text.as_chunks::<8>();
@@ -359,6 +415,32 @@ mod tests {
         {
             let slow = text.iter().position(|b| matches!(b, b'"' | b'\\')).unwrap_or(text.len());
             prop_assert_eq!(plain_length(&text), slow);
+        }
+
+        #[test]
+        fn a_line_is_what_its_parts_are(text in proptest::collection::vec(
+            proptest::sample::select(vec![&b"\n\t\t\t\"a"[..], b"\n\t\t\t\t\"b", b"\":\t\"", b"\":\t", b"\",", b"7", b"\\", b"x", b","]), 0..12))
+        {
+            let text = text.concat();
+            let mut fast = Json::new(&text);
+            if let Some((key, value)) = fast.line() {
+                let mut slow = Json::new(&text);
+                prop_assert_eq!(slow.key().unwrap(), key);
+                let scalar = slow.scalar().unwrap();
+                prop_assert_eq!(scalar.as_deref(), Some(value));
+                prop_assert!(slow.more().unwrap());
+                prop_assert_eq!(slow.at, fast.at);
+            } else {
+                prop_assert_eq!(fast.at, 0);
+            }
+        }
+
+        #[test]
+        fn blanks_are_counted_wherever_they_end(text in proptest::collection::vec(
+            proptest::sample::select(&b"   \t\n\x00\x1f!\x7f\x80\xa0\xff"[..]), 0..40))
+        {
+            let slow = text.iter().position(|b| *b > b' ').unwrap_or(text.len());
+            prop_assert_eq!(blank_length(&text), slow);
         }
 
         #[test]

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod attribute;
 mod blocks;
+mod checked;
 mod command;
 mod control;
 mod directives;

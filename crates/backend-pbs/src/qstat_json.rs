@@ -104,6 +104,7 @@ fn entry<'o>(kind: Kind, json: &mut Json<'o>, entries: &mut impl Entries<'o>) ->
         return Ok(());
     }
     loop {
+        lines(b"", json, entries);
         let name = json.key()?;
         match json.peek() {
             b'{' => match entries.wants_group(name) {
@@ -130,6 +131,7 @@ fn members<'o>(group: &[u8], json: &mut Json<'o>, entries: &mut impl Entries<'o>
         return Ok(());
     }
     loop {
+        lines(group, json, entries);
         let name = json.key()?;
         match json.peek() {
             b'{' | b'[' => json.skip()?,
@@ -137,6 +139,15 @@ fn members<'o>(group: &[u8], json: &mut Json<'o>, entries: &mut impl Entries<'o>
         }
         if !json.more()? {
             return Ok(());
+        }
+    }
+}
+
+/// The members that need no closer look.
+fn lines<'o>(group: &[u8], json: &mut Json<'o>, entries: &mut impl Entries<'o>) {
+    while let Some((name, value)) = json.line() {
+        if entries.wants(group, name) {
+            entries.attribute(group, name, Cow::Borrowed(value));
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Jobs: the attributes of one entry become a [`Row`].
 
 use std::borrow::Cow;
+use std::mem::take;
 
 use cluster_core::dialect::{DialectError, Jobs, RangeBudget, Row, Tasks};
 use cluster_core::{Cause, ExitStatus, JobState, Tag, Timestamp};
 
+use crate::attribute::Attribute;
+use crate::checked::Checked;
 use crate::entry::{Entries, Kind, Wants};
 use crate::exit_status::{self, Evidence};
 use crate::flavour::Flavour;
@@ -18,10 +21,10 @@ pub(crate) struct JobEntries<'o> {
     /// Whether the answer is from OpenPBS's history, which keeps a record of every element that ran.
     history: bool,
     command: String,
-    output: &'o [u8],
-    /// All of the output, where it is UTF-8: its parts need not be looked at again.
-    whole: Option<&'o str>,
-    current: Option<Record<'o>>,
+    output: Checked<'o>,
+    current: Record<'o>,
+    /// Whether `current` is a job that has begun.
+    open: bool,
     jobs: Jobs<'o>,
     ranges: RangeBudget,
 }
@@ -46,7 +49,8 @@ struct Record<'o> {
     exit: Option<i64>,
     substate: Option<i64>,
     submitted: Option<Timestamp>,
-    modified: Option<Timestamp>,
+    /// Read where the end is not said otherwise.
+    modified: Cow<'o, str>,
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
     history: Option<Timestamp>,
@@ -71,9 +75,9 @@ impl<'o> JobEntries<'o> {
             flavour,
             history,
             command: command.to_owned(),
-            output,
-            whole: std::str::from_utf8(output).ok(),
-            current: None,
+            output: Checked::new(output),
+            current: Record::default(),
+            open: false,
             jobs,
             ranges: RangeBudget::default(),
         }
@@ -83,26 +87,18 @@ impl<'o> JobEntries<'o> {
         self.jobs
     }
 
-    /// A part of the output as text.
-    #[inline]
-    fn text(&self, part: Cow<'o, [u8]>) -> Cow<'o, str> {
-        if let (Cow::Borrowed(part), Some(whole)) = (&part, self.whole) {
-            let at = (part.as_ptr() as usize).wrapping_sub(self.output.as_ptr() as usize);
-            if let Some(text) = at.checked_add(part.len()).and_then(|end| whole.get(at..end)) {
-                return Cow::Borrowed(text);
-            }
-        }
-        lexeme::text(part)
-    }
-
     fn at(&self, text: &[u8]) -> usize {
-        (text.as_ptr() as usize).saturating_sub(self.output.as_ptr() as usize).min(self.output.len())
+        let output = self.output.bytes();
+        (text.as_ptr() as usize).saturating_sub(output.as_ptr() as usize).min(output.len())
     }
 }
 
 impl<'o> Entries<'o> for JobEntries<'o> {
     fn begin(&mut self, kind: Kind, id: Cow<'o, str>) {
-        self.current = (kind == Kind::Job).then(|| Record { id, ..Record::default() });
+        self.open = kind == Kind::Job;
+        if self.open {
+            self.current = Record { id, ..Record::default() };
+        }
     }
 
     #[inline]
@@ -116,75 +112,40 @@ impl<'o> Entries<'o> for JobEntries<'o> {
 
     #[inline]
     fn wants(&self, group: &[u8], name: &[u8]) -> bool {
-        match group {
-            b"" => matches!(
-                name,
-                b"Job_Name"
-                    | b"Job_Owner"
-                    | b"job_state"
-                    | b"queue"
-                    | b"comment"
-                    | b"Hold_Types"
-                    | b"depend"
-                    | b"exec_host"
-                    | b"array_id"
-                    | b"array_index"
-                    | b"job_array_id"
-                    | b"job_array_request"
-                    | b"max_run_subjobs"
-                    | b"Exit_status"
-                    | b"exit_status"
-                    | b"substate"
-                    | b"Stageout_status"
-                    | b"ctime"
-                    | b"mtime"
-                    | b"stime"
-                    | b"start_time"
-                    | b"obittime"
-                    | b"comp_time"
-                    | b"history_timestamp"
-                    | b"run_count"
-                    | b"start_count"
-                    | b"Variable_List"
-            ),
-            b"Resource_List" => {
-                matches!(name, b"walltime" | b"mem" | b"ncpus" | b"procs" | b"nodect" | b"nodes")
-            }
-            b"resources_used" => matches!(name, b"mem" | b"cput"),
-            b"Variable_List" => name == b"CLUSTER_TAG",
-            _ => false,
-        }
+        Attribute::of(group, name).is_some()
     }
 
     fn attribute(&mut self, group: &[u8], name: &[u8], value: Cow<'o, [u8]>) {
-        let value = self.text(value);
-        if let Some(record) = &mut self.current {
-            record.set(group, name, value);
+        if let Some(attribute) = Attribute::of(group, name).filter(|_| self.open) {
+            let value = self.output.text(value);
+            self.current.set(attribute, value);
         }
     }
 
     fn end(&mut self, text: &'o [u8]) {
-        let Some(record) = self.current.take() else { return };
-        let expected = if record.broken {
+        if !take(&mut self.open) {
+            return;
+        }
+        let expected = if self.current.broken {
             "each attribute once: a value with a line feed looks like one, ask with `-w` (Torque: `-x`)"
         } else {
-            let row = record.row(self.flavour, self.history).filter(|row| self.ranges.admits(&row.tasks));
-            if let Some(mut row) = row {
-                row.text = match self.text(Cow::Borrowed(text)) {
-                    Cow::Borrowed(text) => text,
-                    Cow::Owned(_) => lexeme::valid_prefix(text),
-                };
+            let text = match self.output.text(Cow::Borrowed(text)) {
+                Cow::Borrowed(text) => text,
+                Cow::Owned(_) => lexeme::valid_prefix(text),
+            };
+            let row = self.current.row(self.flavour, self.history, text);
+            if let Some(row) = row.filter(|row| self.ranges.admits(&row.tasks)) {
                 self.jobs.rows.push(row);
                 return;
             }
             "a job with an id like `12.server` or `12[3].server`, and a `job_state`"
         };
         let at = self.at(text);
-        self.jobs.error(|| DialectError::syntax(&self.command, self.output, at, expected));
+        self.jobs.error(|| DialectError::syntax(&self.command, self.output.bytes(), at, expected));
     }
 
     fn broken(&mut self, error: impl FnOnce() -> DialectError) {
-        self.current = None;
+        self.open = false;
         self.jobs.error(error);
     }
 }
@@ -206,54 +167,55 @@ fn keep_some<T: PartialEq>(place: &mut Option<T>, value: Option<T>, broken: &mut
 }
 
 impl<'o> Record<'o> {
-    fn set(&mut self, group: &[u8], name: &[u8], value: Cow<'o, str>) {
+    fn set(&mut self, attribute: Attribute, value: Cow<'o, str>) {
         let broken = &mut self.broken;
-        match (group, name) {
-            (b"", b"Job_Name") => keep(&mut self.name, value, broken),
-            (b"", b"Job_Owner") => keep(&mut self.owner, value, broken),
-            (b"", b"job_state") => keep(&mut self.state, value, broken),
-            (b"", b"queue") => keep(&mut self.queue, value, broken),
-            (b"", b"comment") => keep(&mut self.comment, value, broken),
-            (b"", b"Hold_Types") => keep(&mut self.holds, value, broken),
-            (b"", b"depend") => keep(&mut self.depend, value, broken),
-            (b"", b"exec_host") => keep(&mut self.exec_host, value, broken),
-            (b"", b"array_id") => keep(&mut self.array_id, value, broken),
-            (b"", b"array_index" | b"job_array_id") => self.own = true,
-            (b"", b"job_array_request") => {
+        match attribute {
+            Attribute::Name => keep(&mut self.name, value, broken),
+            Attribute::Owner => keep(&mut self.owner, value, broken),
+            Attribute::State => keep(&mut self.state, value, broken),
+            Attribute::Queue => keep(&mut self.queue, value, broken),
+            Attribute::Comment => keep(&mut self.comment, value, broken),
+            Attribute::Holds => keep(&mut self.holds, value, broken),
+            Attribute::Depend => keep(&mut self.depend, value, broken),
+            Attribute::ExecHost => keep(&mut self.exec_host, value, broken),
+            Attribute::ArrayId => keep(&mut self.array_id, value, broken),
+            Attribute::Own => self.own = true,
+            Attribute::ArrayRequest => {
                 self.throttle = value.rsplit_once('%').and_then(|(_, slots)| lexeme::count(slots));
             }
-            (b"", b"max_run_subjobs") => keep_some(&mut self.throttle, lexeme::count(&value), broken),
-            (b"", b"Exit_status" | b"exit_status") => {
+            Attribute::Throttle => keep_some(&mut self.throttle, lexeme::count(&value), broken),
+            Attribute::Exit => {
                 keep_some(&mut self.exit, lexeme::integer(&value), broken);
             }
-            (b"", b"substate") => keep_some(&mut self.substate, lexeme::integer(&value), broken),
-            (b"", b"ctime") => keep_some(&mut self.submitted, lexeme::timestamp(&value), broken),
-            (b"", b"mtime") => keep_some(&mut self.modified, lexeme::timestamp(&value), broken),
-            (b"", b"stime" | b"start_time") => {
+            Attribute::Substate => keep_some(&mut self.substate, lexeme::integer(&value), broken),
+            Attribute::Submitted => keep_some(&mut self.submitted, lexeme::timestamp(&value), broken),
+            Attribute::Modified => keep(&mut self.modified, value, broken),
+            Attribute::Started => {
                 keep_some(&mut self.started, lexeme::timestamp(&value), broken);
             }
-            (b"", b"obittime" | b"comp_time") => {
+            Attribute::Ended => {
                 keep_some(&mut self.ended, lexeme::timestamp(&value), broken);
             }
-            (b"", b"Stageout_status") => self.undelivered = lexeme::integer(&value) == Some(0),
-            (b"", b"history_timestamp") => self.history = lexeme::timestamp(&value),
-            (b"", b"run_count" | b"start_count") => self.starts = lexeme::count(&value),
-            (b"", b"Variable_List") => self.tag = tag(&value),
-            (b"Variable_List", _) if value.parse::<Tag>().is_ok() => self.tag = Some(value),
-            (b"Resource_List", b"walltime") => {
+            Attribute::Stageout => self.undelivered = lexeme::integer(&value) == Some(0),
+            Attribute::History => self.history = lexeme::timestamp(&value),
+            Attribute::Starts => self.starts = lexeme::count(&value),
+            Attribute::Variables => self.tag = tag(&value),
+            Attribute::Tag if value.parse::<Tag>().is_ok() => self.tag = Some(value),
+            Attribute::Walltime => {
                 keep_some(&mut self.time_limit, lexeme::walltime(&value), broken);
             }
-            (b"Resource_List", b"mem") => keep_some(&mut self.mem, lexeme::size(&value), broken),
-            (b"Resource_List", b"ncpus" | b"procs") => self.cores = lexeme::count(&value).or(self.cores),
-            (b"Resource_List", b"nodect") => keep_some(&mut self.nodes, lexeme::count(&value), broken),
-            (b"Resource_List", b"nodes") => keep(&mut self.node_spec, value, broken),
-            (b"resources_used", b"mem") => self.mem_used = lexeme::size(&value),
-            (b"resources_used", b"cput") => self.cpu_time = lexeme::duration(&value),
-            _ => {}
+            Attribute::Mem => keep_some(&mut self.mem, lexeme::size(&value), broken),
+            Attribute::Cores => self.cores = lexeme::count(&value).or(self.cores),
+            Attribute::NodeCount => keep_some(&mut self.nodes, lexeme::count(&value), broken),
+            Attribute::NodeSpec => keep(&mut self.node_spec, value, broken),
+            Attribute::MemUsed => self.mem_used = lexeme::size(&value),
+            Attribute::CpuTime => self.cpu_time = lexeme::duration(&value),
+            Attribute::Tag => {}
         }
     }
 
-    fn row(mut self, flavour: Flavour, history: bool) -> Option<Row<'o>> {
+    /// The row; what is kept goes over into it. `None` where there is no id or no state.
+    fn row(&mut self, flavour: Flavour, history: bool, text: &'o str) -> Option<Row<'o>> {
         let (job, tasks) = {
             let id = Id::read(&self.id)?;
             let tasks = match id.index {
@@ -266,7 +228,7 @@ impl<'o> Record<'o> {
             };
             let job = match tasks {
                 Tasks::Single | Tasks::Whole => self.id.clone(),
-                _ if !self.array_id.is_empty() => self.array_id,
+                _ if !self.array_id.is_empty() => take(&mut self.array_id),
                 _ => Cow::Owned(id.array()),
             };
             (job, tasks)
@@ -287,9 +249,9 @@ impl<'o> Record<'o> {
         };
         let depends = waits_for(&self.depend);
         let mut row = Row {
-            name: name(self.name, &tasks, flavour),
+            name: name(take(&mut self.name), &tasks, flavour),
             throttle: if whole { self.throttle } else { None },
-            partition: self.queue,
+            partition: take(&mut self.queue),
             nodes: self.nodes,
             cores: self
                 .cores
@@ -299,12 +261,13 @@ impl<'o> Record<'o> {
             time_limit: self.time_limit,
             mem: self.mem,
             restarts: self.starts.map(|starts| starts.saturating_sub(1)),
-            comment: self.tag,
+            comment: self.tag.take(),
+            text,
             ..Row::default()
         };
         row.user = lexeme::part(&self.owner, 0..self.owner.rfind('@').unwrap_or(self.owner.len()));
         if !foreign {
-            row.hosts = self.exec_host;
+            row.hosts = take(&mut self.exec_host);
             row.mem_used = self.mem_used;
             row.cpu_time = self.cpu_time;
         }
@@ -327,7 +290,7 @@ impl<'o> Record<'o> {
                 if !foreign {
                     row.started = self.started;
                 }
-                row.ended = self.ended.or(self.history).or(self.modified);
+                row.ended = self.ended.or(self.history).or_else(|| lexeme::timestamp(&self.modified));
                 let end = exit_status::end(flavour, evidence);
                 if whole && flavour == Flavour::Torque {
                     // It says nothing at all of its elements.
@@ -370,13 +333,13 @@ impl<'o> Record<'o> {
                 let but = if self.comment.is_empty() { "" } else { "; " };
                 Cow::Owned(format!("{}{but}its files were not delivered", self.comment))
             }
-            _ if self.comment.is_empty() && depends && !row.state.is_end() => self.depend,
-            _ => self.comment,
+            _ if self.comment.is_empty() && depends && !row.state.is_end() => take(&mut self.depend),
+            _ => take(&mut self.comment),
         };
-        row.id = self.id;
+        row.id = take(&mut self.id);
         row.job = job;
         row.tasks = tasks;
-        row.raw_state = self.state;
+        row.raw_state = take(&mut self.state);
         Some(row)
     }
 }
@@ -391,7 +354,8 @@ fn says_start_alone(comment: &str) -> bool {
 
 /// Whether a `depend` has something that this job waits for, beside what waits for it (`before…`).
 fn waits_for(depend: &str) -> bool {
-    depend.split(',').any(|part| !part.is_empty() && !part.trim_start().starts_with("before"))
+    !depend.is_empty()
+        && depend.split(',').any(|part| !part.is_empty() && !part.trim_start().starts_with("before"))
 }
 
 /// The name of the job. Torque adds the number of the element to it.
