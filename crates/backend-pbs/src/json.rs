@@ -87,9 +87,9 @@ impl<'o> Json<'o> {
         Ok(key)
     }
 
-    /// A member of an object with the comma behind it, as OpenPBS prints nearly all of them: on a line of its own, with
-    /// three or four tabs before the key and one after the colon, a text without escapes or a number. Steps over it;
-    /// over anything else it does not.
+    /// A member of an object as OpenPBS prints nearly all of them: on a line of its own, with three or four tabs before
+    /// the key and one after the colon, a text without escapes or a number. Steps over it, and over the comma where there
+    /// is one; over anything else it does not.
     #[inline]
     pub(crate) fn line(&mut self) -> Option<(&'o [u8], &'o [u8])> {
         let rest = self.rest();
@@ -104,13 +104,21 @@ impl<'o> Json<'o> {
         let (value, length, taken) = match after {
             [b'"', b':', b'\t', b'"', value @ ..] => {
                 let length = plain_length(value);
-                let [b'"', b',', ..] = value.get(length..)? else { return None };
-                (value, length, 4 + length + 2)
+                let comma = match value.get(length..)? {
+                    [b'"', b',', ..] => 1,
+                    [b'"', b'\n', ..] => 0,
+                    _ => return None,
+                };
+                (value, length, 4 + length + 1 + comma)
             }
             [b'"', b':', b'\t', value @ ..] if value.first().is_some_and(u8::is_ascii_digit) => {
                 let length = value.iter().position(|b| !b.is_ascii_digit())?;
-                let [b',', ..] = value.get(length..)? else { return None };
-                (value, length, 3 + length + 1)
+                let comma = match value.get(length)? {
+                    b',' => 1,
+                    b'\n' => 0,
+                    _ => return None,
+                };
+                (value, length, 3 + length + comma)
             }
             _ => return None,
         };
@@ -419,7 +427,7 @@ mod tests {
 
         #[test]
         fn a_line_is_what_its_parts_are(text in proptest::collection::vec(
-            proptest::sample::select(vec![&b"\n\t\t\t\"a"[..], b"\n\t\t\t\t\"b", b"\":\t\"", b"\":\t", b"\",", b"7", b"\\", b"x", b","]), 0..12))
+            proptest::sample::select(vec![&b"\n\t\t\t\"a"[..], b"\n\t\t\t\t\"b", b"\":\t\"", b"\":\t", b"\",", b"7", b"\\", b"x", b",", b"\n"]), 0..12))
         {
             let text = text.concat();
             let mut fast = Json::new(&text);
@@ -428,8 +436,9 @@ mod tests {
                 prop_assert_eq!(slow.key().unwrap(), key);
                 let scalar = slow.scalar().unwrap();
                 prop_assert_eq!(scalar.as_deref(), Some(value));
-                prop_assert!(slow.more().unwrap());
-                prop_assert_eq!(slow.at, fast.at);
+                slow.take(b',');
+                // It steps over the next line feed when it looks for a comma.
+                prop_assert!(slow.at == fast.at || text[fast.at..slow.at].trim_ascii().is_empty());
             } else {
                 prop_assert_eq!(fast.at, 0);
             }

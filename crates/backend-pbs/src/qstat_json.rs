@@ -100,11 +100,11 @@ fn entry<'o>(kind: Kind, json: &mut Json<'o>, entries: &mut impl Entries<'o>) ->
     let id = json.key()?;
     entries.begin(kind, lexeme::text(Cow::Borrowed(id)));
     json.expect(b'{', "an object")?;
-    if json.take(b'}') {
-        return Ok(());
-    }
     loop {
         lines(b"", json, entries);
+        if json.take(b'}') {
+            return Ok(());
+        }
         let name = json.key()?;
         match json.peek() {
             b'{' => match entries.wants_group(name) {
@@ -127,11 +127,11 @@ fn entry<'o>(kind: Kind, json: &mut Json<'o>, entries: &mut impl Entries<'o>) ->
 
 fn members<'o>(group: &[u8], json: &mut Json<'o>, entries: &mut impl Entries<'o>) -> Result<(), Expected> {
     json.expect(b'{', "an object")?;
-    if json.take(b'}') {
-        return Ok(());
-    }
     loop {
         lines(group, json, entries);
+        if json.take(b'}') {
+            return Ok(());
+        }
         let name = json.key()?;
         match json.peek() {
             b'{' | b'[' => json.skip()?,
