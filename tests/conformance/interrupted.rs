@@ -74,10 +74,14 @@ fn killed_while_it_waits() {
 fn the_submit_command_is_killed_after_the_job_was_taken() {
     let site = Site::new();
     let calls = site.path("calls");
-    let text = format!("echo x >> '{}'\n\"$REAL\" \"$@\" > /dev/null 2>&1\nexit 137", calls.display());
+    let text = format!(
+        "echo x >> '{}'\n\"$REAL\" \"$@\" > /dev/null 2>&1\necho 'quota of the login node' >&2\nexit 137",
+        calls.display()
+    );
     site.wrap(site.kind().submit(), &text);
     let outcome = site.cluster(["submit", "--sh", &marking(&site)]).good();
     assert!(outcome.err().contains("looking for it by its tag"), "{outcome:?}");
+    assert!(outcome.err().contains("was killed before it gave an id"), "{outcome:?}");
     site.cluster(["wait", "last"]).good();
     assert_eq!((std::fs::read_to_string(&calls).unwrap().lines().count(), lines(&site)), (1, 1));
 }

@@ -423,6 +423,20 @@ mod tests {
     }
 
     #[test]
+    fn a_short_log_stays_short() {
+        let log_after = |short_log: bool| {
+            let root = tempfile::tempdir().unwrap();
+            let options = OpenOptions { create: true, short_log, ..OpenOptions::default() };
+            let mut store = Store::open(root.path(), &options).unwrap();
+            (0..60).for_each(|bits| drop(store.take_in(&[batch(bits)]).unwrap()));
+            fs::metadata(root.path().join("store.db-wal")).unwrap().len()
+        };
+        let (short, long) = (log_after(true), log_after(false));
+        // The last commit before the store takes it in may go over the bound.
+        assert!(short < 250 * 4_120 && short < long / 2, "{short} of {long}");
+    }
+
+    #[test]
     fn a_store_can_go_to_another_thread() {
         fn check<T: Send>() {}
         check::<Store>();

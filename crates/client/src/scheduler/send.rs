@@ -234,16 +234,20 @@ pub(crate) fn head_lines(script: &[u8]) -> Vec<String> {
 
 /// Runs the submit command once.
 fn answer(system: &System, invocation: &Invocation) -> Result<RemoteId, SystemError> {
-    let odd = || SystemError::Odd { system: system.name().to_owned(), command: invocation.command_line() };
     let output = system.submit(invocation)?;
     // Killed by somebody: whatever it had printed by then, it may have been accepted.
     let killed = match output.status {
         ExitStatus::Signal(_) => true,
         ExitStatus::Exit(code) => [124, 137, 143].contains(&code) && output.stdout.is_empty(),
     };
+    let (system_name, command) = (system.name().to_owned(), invocation.command_line());
     match system.read(invocation, &output) {
-        Ok(reading) => submitted(reading).ok_or_else(odd),
-        Err(error) if killed && error.refusal().is_none_or(|kind| kind == RefusalKind::Other) => Err(odd()),
+        Ok(reading) => submitted(reading).ok_or(SystemError::Odd { system: system_name, command }),
+        Err(error) if killed && error.refusal().is_none_or(|kind| kind == RefusalKind::Other) => {
+            let tail = &output.stderr[output.stderr.len().saturating_sub(2_000)..];
+            let stderr = String::from_utf8_lossy(tail).into_owned();
+            Err(SystemError::Killed { system: system_name, command, stderr })
+        }
         Err(error) => Err(error),
     }
 }

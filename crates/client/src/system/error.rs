@@ -72,6 +72,16 @@ pub enum SystemError {
         /// What the dialect makes of it.
         source: Box<DialectError>,
     },
+    /// Somebody killed it before it had answered. Whether it did its work is not known.
+    #[error("system {system}: {command} was killed before it gave an id{}", ending(.stderr))]
+    Killed {
+        /// The system.
+        system: String,
+        /// The command line.
+        command: String,
+        /// The end of its stderr.
+        stderr: String,
+    },
     /// The output was longer than what is kept, so it is not read.
     #[error("system {system}: {command} printed more than is read")]
     Cut {
@@ -134,7 +144,11 @@ impl SystemError {
     /// Whether the command may have done its work: a submission has to be looked for by its tag.
     pub fn is_doubt(&self) -> bool {
         match self {
-            Self::TimedOut { .. } | Self::Stream { .. } | Self::Cut { .. } | Self::Odd { .. } => true,
+            Self::TimedOut { .. }
+            | Self::Stream { .. }
+            | Self::Killed { .. }
+            | Self::Cut { .. }
+            | Self::Odd { .. } => true,
             // A server that went away while it was spoken to may have taken the job; an answer that is not
             // understood may be an id.
             _ => matches!(

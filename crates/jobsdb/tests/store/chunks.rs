@@ -97,6 +97,29 @@ fn a_chunk_goes_its_way() {
 }
 
 #[test]
+fn a_batch_is_untouched_until_something_is_asked_or_told_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut store = open(root.path());
+    let id = store.accept(&[sent_as(1, 4, &["0-3"])]).unwrap()[0];
+    assert!(store.is_untouched(id).unwrap());
+    assert!(store.mark_tried_untouched(id, 0, Timestamp(2)).unwrap());
+    store.request_cancel(id, Some(&set("1")), Timestamp(3)).unwrap();
+    assert!(!store.is_untouched(id).unwrap());
+    assert!(!store.mark_tried_untouched(id, 0, Timestamp(4)).unwrap());
+    let chunk = &store.chunks(id).unwrap()[0];
+    assert_eq!((chunk.tried, chunk.tries), (Some(Timestamp(2)), 1));
+    // Nor is it recorded as such: the request stays, and its job moves with the others.
+    assert_eq!(store.mark_sent(id, 0, &RemoteId("7".into()), Timestamp(5), false).unwrap(), 4);
+    let asked = store.job(JobId { batch: id, index: 1 }).unwrap().unwrap();
+    assert_eq!((asked.state, asked.cancel_requested), (JobState::Queued, Some(Timestamp(3))));
+    let whole = store.accept(&[sent_as(9, 4, &["0-3"])]).unwrap()[0];
+    store.request_cancel(whole, None, Timestamp(6)).unwrap();
+    assert!(!store.is_untouched(whole).unwrap());
+    assert!(!store.is_untouched(BatchId(77)).unwrap());
+    assert!(store.check().unwrap().is_sound());
+}
+
+#[test]
 fn a_retry_goes_out_in_chunks_too() {
     let root = tempfile::tempdir().unwrap();
     let mut store = open(root.path());
