@@ -7,6 +7,7 @@ use crate::pbs::clock::local;
 
 use super::names;
 use super::qsub::ENVIRONMENTS;
+use super::selected::Selected;
 use super::state::{letters, priority};
 use super::xml::escaped;
 
@@ -167,21 +168,22 @@ fn contents(table: &Table, node: &crate::config::Node, queues: bool, jobs: bool)
 /// `qselect`: queue instances.
 pub(crate) fn qselect(call: &mut Call<'_>) -> i32 {
     let config = call.engine.config();
-    let mut patterns: Vec<String> = Vec::new();
+    let mut selected = Selected::default();
     let mut args = call.args.clone().into_iter();
     while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "-q" => patterns.extend(args.next().unwrap_or_default().split(',').map(str::to_owned)),
-            _ => return super::not_served(call, &arg),
+        match selected.take(&arg, || args.next().unwrap_or_default()) {
+            Ok(true) => {}
+            Ok(false) => return super::not_served(call, &arg),
+            Err(said) => {
+                call.err(said);
+                return 1;
+            }
         }
     }
     for queue in &config.cluster.queues {
         for node in config.cluster.nodes_of(queue) {
-            let instance = format!("{}@{}", queue.name, node.name);
-            let fits =
-                |pattern: &String| names::fits(pattern, &queue.name) || names::fits(pattern, &instance);
-            if patterns.is_empty() || patterns.iter().any(fits) {
-                call.out(format!("{instance}\n"));
+            if selected.has_instance(&config.cluster, queue, &node.name) {
+                call.out(format!("{}@{}\n", queue.name, node.name));
             }
         }
     }

@@ -10,6 +10,7 @@ mod qacct;
 mod qstat;
 mod qsub;
 mod resources;
+mod selected;
 mod state;
 mod tasks;
 mod xml;

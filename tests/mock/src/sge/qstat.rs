@@ -7,6 +7,7 @@ use crate::front::Call;
 use crate::pbs::clock::local;
 
 use super::names;
+use super::selected::Selected;
 use super::state::{is_running, letters, priority};
 use super::tasks::listed;
 use super::{detail, xml};
@@ -36,7 +37,7 @@ pub(crate) struct Line {
 struct Asked {
     users: Vec<String>,
     states: String,
-    queues: Vec<String>,
+    selected: Selected,
     full: bool,
     xml: bool,
     each_task: bool,
@@ -68,10 +69,17 @@ pub(crate) fn run(call: &mut Call<'_>) -> i32 {
     let mut asked = Asked::default();
     let mut args = call.args.clone().into_iter().peekable();
     while let Some(arg) = args.next() {
+        match asked.selected.take(&arg, || args.next().unwrap_or_default()) {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(said) => {
+                call.err(said);
+                return 1;
+            }
+        }
         match arg.as_str() {
             "-u" => asked.users.extend(args.next().unwrap_or_default().split(',').map(str::to_owned)),
             "-s" => asked.states = args.next().unwrap_or_default(),
-            "-q" => asked.queues.extend(args.next().unwrap_or_default().split(',').map(str::to_owned)),
             "-f" => asked.full = true,
             "-F" => {
                 asked.full = true;
@@ -91,7 +99,6 @@ pub(crate) fn run(call: &mut Call<'_>) -> i32 {
                 asked.jobs = Some(list);
             }
             "-ext" | "-pri" | "-urg" | "-t" | "-cb" | "-ncb" => {}
-            "-l" | "-pe" | "-U" => return super::not_served(call, &arg),
             "-explain" => {
                 args.next();
             }
@@ -119,12 +126,15 @@ pub(crate) fn run(call: &mut Call<'_>) -> i32 {
     if asked.users.is_empty() {
         asked.users.push(call.user.name.clone());
     }
-    let lines = lines(&table, &asked);
+    let any = asked.selected.is_any(&table.config.cluster);
+    let lines = if any { lines(&table, &asked) } else { Vec::new() };
     let out = if asked.clusters {
         clusters(&table)
     } else if asked.xml {
         let queues = if asked.full { queue_lines(&table, &asked) } else { Vec::new() };
         xml::list(&lines, asked.full.then_some(&queues), asked.resources, zone)
+    } else if !any {
+        String::new()
     } else if asked.full {
         full(&queue_lines(&table, &asked), &lines, zone)
     } else {
@@ -138,7 +148,7 @@ pub(crate) fn run(call: &mut Call<'_>) -> i32 {
 fn lines(table: &Table, asked: &Asked) -> Vec<Line> {
     let wanted = |job: &&Job| {
         asked.users.iter().any(|user| names::fits(user, &job.spec.user.name))
-            && (asked.queues.is_empty() || !is_running(job) || in_queues(asked, &job.spec.queue))
+            && (!is_running(job) || in_queues(table, asked, &job.spec.queue))
     };
     let mut out: Vec<Line> = Vec::new();
     let list_all = asked.states.is_empty() || asked.states == "a";
@@ -199,8 +209,10 @@ fn lines(table: &Table, asked: &Asked) -> Vec<Line> {
     out
 }
 
-fn in_queues(asked: &Asked, queue: &str) -> bool {
-    asked.queues.iter().any(|pattern| names::fits(pattern.split('@').next().unwrap_or_default(), queue))
+fn in_queues(table: &Table, asked: &Asked, queue: &str) -> bool {
+    let cluster = &table.config.cluster;
+    !asked.selected.is_some()
+        || cluster.queues.iter().any(|one| one.name == queue && asked.selected.has(cluster, one))
 }
 
 fn line(table: &Table, job: &Job, state: String, priority: f64, running: bool) -> Line {
@@ -309,10 +321,10 @@ pub(crate) struct QueueLine {
 fn queue_lines(table: &Table, asked: &Asked) -> Vec<QueueLine> {
     let mut out = Vec::new();
     for queue in &table.config.cluster.queues {
-        if !asked.queues.is_empty() && !in_queues(asked, &queue.name) {
-            continue;
-        }
         for node in table.config.cluster.nodes_of(queue) {
+            if !asked.selected.has_instance(&table.config.cluster, queue, &node.name) {
+                continue;
+            }
             let used: u32 = table
                 .active()
                 .filter(|job| job.spec.queue == queue.name)

@@ -126,14 +126,31 @@ fn queues_and_users_are_chosen_and_what_is_not_served_is_refused() {
     let cluster = cluster();
     assert_eq!(cluster.out(&["qselect", "-q", "long*"]), "long.q@vm\n");
     assert_eq!(cluster.out(&["qselect"]).lines().count(), 2);
-    for line in [&["qselect", "-l", "h_rt=5"][..], &["qstat", "-l", "h_rt=5"], &["qstat", "-pe", "smp"]] {
-        let (code, out, err) = cluster.run(line);
-        assert!(code == 1 && out.is_empty() && err.contains("not served"), "{line:?}: {err}");
-    }
+    let (code, out, err) = cluster.run(&["qselect", "-xyz"]);
+    assert!(code == 1 && out.is_empty() && err.contains("not served"), "{err}");
+    assert_eq!(cluster.out(&["qselect", "-l", "q=long.q"]), "long.q@vm\n");
+    assert_eq!(cluster.out(&["qselect", "-l", "h_rt=48:0:0", "-pe", "smp", "-U", "nobody"]), "all.q@vm\n");
+    assert_eq!(cluster.run(&["qselect", "-l", "nosuch=1"]), (1, String::new(), String::new()));
     let fifo = cluster.fifo("started");
     cluster.submit(&["-N", "run"], &format!("echo up >{}; sleep 60\n", fifo.display()));
     std::fs::read_to_string(&fifo).unwrap();
     cluster.submit(&["-h", "-N", "held"], "true\n");
+    // Of no queue nothing is printed, of others their jobs and those that wait.
+    assert_eq!(cluster.out(&["qstat", "-l", "arch=foo"]), "");
+    assert_eq!(cluster.run(&["qstat", "-l", "nosuch=1"]), (1, String::new(), String::new()));
+    let unknown = "error: no such parallel environment\n".to_owned();
+    assert_eq!(cluster.run(&["qstat", "-pe", "nosuch"]), (1, String::new(), unknown));
+    for line in [
+        &["qstat", "-l", "arch=lx-amd64,h_rt=10"][..],
+        &["qstat", "-pe", "nosuch,smp"],
+        &["qstat", "-U", "x"],
+    ] {
+        assert_eq!(cluster.out(line).lines().count(), 4, "{line:?}");
+    }
+    let waiting = cluster.out(&["qstat", "-l", "q=long.q"]);
+    assert!(waiting.contains(" held ") && !waiting.contains(" run "), "{waiting}");
+    let full = cluster.out(&["qstat", "-f", "-l", "q=long.q"]);
+    assert!(full.contains("long.q@vm") && !full.contains("all.q@vm"), "{full}");
     let me = cluster.out(&["qstat"]).lines().nth(2).unwrap().split_whitespace().nth(3).unwrap().to_owned();
     let hosts = cluster.out(&["qhost", "-q", "-j"]);
     assert!(hosts.contains("   all.q                BIP   0/1/10        \n"), "{hosts}");
