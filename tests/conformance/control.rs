@@ -156,3 +156,25 @@ fn ctrl_c_in_run_cancels_the_job() {
     assert_eq!(site.state("last"), "failed cancelled");
     wait_for("the command has ended", || !is_alive(pid));
 }
+
+#[test]
+fn jobs_that_were_not_sent_yet_are_cancelled_at_once() {
+    let site = Site::new();
+    // What waits for a local job is sent when that has ended.
+    site.cluster(["submit", "--system", "local", "--hold", "--", "true"]).good();
+    site.cluster(["map", "--detach", "--after", "1", "--range", "0-4", "--", "echo", "ran {}"]).good();
+    assert_eq!(site.count("2", "created"), 5);
+    site.cluster(["cancel", "2.1", "2.3"]).good();
+    assert_eq!((site.state("2.1").as_str(), site.count("2", "created")), ("failed cancelled", 3));
+    site.cluster(["cancel", "2.4"]).good();
+    let calls = site.counted(site.kind().submit());
+    site.cluster(["release", "1"]).good();
+    site.cluster(["wait", "2"]).code(1);
+    assert_eq!(calls.count(), 1);
+    assert_eq!((site.count("2", "succeeded"), site.count("2", "failed")), (2, 3));
+    site.cluster(["get", "2.0", "2.2"]).good().prints("ran 0\nran 2\n");
+    site.cluster(["retry", "2"]).good();
+    site.cluster(["wait", "2"]).good();
+    site.cluster(["get", "2"]).good().prints("ran 0\nran 1\nran 2\nran 3\nran 4\n");
+    site.check_store();
+}

@@ -70,6 +70,7 @@ pub use open::{Locking, OpenOptions, Store};
 pub use query::JobQuery;
 pub use range_ops::Unstarted;
 pub use record::RunRecord;
+pub use resubmit::Cut;
 pub use runs::Runs;
 pub use select::{SelectContext, Selection};
 pub use state_counts::StateCounts;

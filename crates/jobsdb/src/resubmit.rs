@@ -1,16 +1,16 @@
 //! A further submission of some jobs of a batch: the one way out of an end.
 
-use cluster_core::{BatchId, IndexSet, JobState, SubmissionNumber, Tag, Timestamp};
+use cluster_core::{BatchId, Cause, IndexSet, JobState, SubmissionNumber, Tag, Timestamp};
 use sqlx::{Row, SqliteConnection};
 
 use crate::accept::{INSERT_SUBMISSIONS, may_begin, with_tag};
 use crate::batch::{BatchRow, get, key};
-use crate::chunk::{NewSubmission, covered, insert_chunks};
+use crate::chunk::{CHUNK_OVER, NewSubmission, covered, insert_chunks};
 use crate::columns::{Packed, packed, together};
 use crate::error::StoreError;
 use crate::fault::{Fault, json};
 use crate::open::Store;
-use crate::range_ops::{give_rows, missing};
+use crate::range_ops::{Unstarted, give_rows, missing, set_jobs};
 use crate::rows_sql::{Counts, add_counts, by_state, rows_in_ranges};
 use crate::runs::Runs;
 use crate::statements::statements;
@@ -121,6 +121,56 @@ impl Store {
             let ks: Vec<_> = (first_k..).take(submissions.len()).collect();
             record(connection, &batch, &ks, submissions, &jobs, now).await?;
             Ok(ks)
+        })
+    }
+}
+
+/// What becomes of the jobs of a chunk that was not sent: [`Store::cut_chunk`].
+#[derive(Debug, Clone, Copy)]
+pub struct Cut<'a> {
+    /// These end as cancelled.
+    pub cancelled: &'a IndexSet,
+    /// For this reason, in words.
+    pub reason: &'a str,
+    /// The others go out as this.
+    pub rest: &'a NewSubmission,
+    /// And begin as this.
+    pub state: JobState,
+}
+
+impl Store {
+    /// Ends jobs of a chunk that was not sent as cancelled, and records what is left of it as a further submission, in
+    /// whose place it is: its number. A tag that is there already returns the number it got.
+    ///
+    /// # Errors
+    /// As [`Self::resubmit`]; what is left must be created, submitting or held.
+    pub fn cut_chunk(
+        &mut self,
+        batch: BatchId,
+        k: SubmissionNumber,
+        cut: &Cut<'_>,
+        now: Timestamp,
+    ) -> Result<SubmissionNumber, StoreError> {
+        let &Cut { cancelled, reason, rest, state } = cut;
+        if !may_begin(state) {
+            return Err(StoreError::BadState { state });
+        }
+        let jobs = covered(std::slice::from_ref(rest))
+            .map_err(|e| StoreError::BadSubmissions { detail: e.to_string() })?;
+        self.write("add a submission to", async |connection| {
+            if let Some(known) = with_tag(connection, &rest.tag).await? {
+                return Ok(known.k);
+            }
+            let end = Unstarted::Ended { cause: Cause::Cancelled, reason: Some(reason.to_owned()) };
+            let row = get(connection, batch).await?;
+            set_jobs(connection, &row, Some(cancelled), &end, now).await?;
+            let row = get(connection, batch).await?;
+            set_jobs(connection, &row, Some(&jobs), &Unstarted::Created, now).await?;
+            let row = get(connection, batch).await?;
+            let new = begin_again(connection, &row, &jobs, state, now).await?;
+            record(connection, &row, &[new], std::slice::from_ref(rest), &jobs, now).await?;
+            sqlx::query(CHUNK_OVER).bind(key(batch)).bind(k).execute(connection).await?;
+            Ok(new)
         })
     }
 }

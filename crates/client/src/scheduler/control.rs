@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use cluster_core::dialect::{Control, ControlTarget, RefusalKind, Whose};
 use cluster_core::{BatchId, IndexSet, JobState, Timestamp};
-use cluster_jobsdb::{ChunkRow, Selection, Unstarted};
+use cluster_jobsdb::{ChunkRow, Cut, NewSubmission, Selection, Unstarted};
 
-use crate::client::Client;
+use crate::client::{Client, draw_tag};
 use crate::error::ClientError;
+use crate::local::write_new;
 use crate::scheduler::follow::{Refresh, Refreshed};
 use crate::scheduler::positions::positions_of;
-use crate::scheduler::send::{HandedOver, cancelled, never_arrived};
+use crate::scheduler::send::{HandedOver, UNSENT, cancelled, never_arrived};
 use crate::system::System;
 use crate::watch::LIVE;
 
@@ -144,11 +145,12 @@ impl Client {
         let whole = all.difference(here).is_empty();
         let now = Timestamp::now();
         if control == Control::Cancel {
-            // Some of an array are cancelled when it has been sent: cut out, they would shift the others.
-            if chunk.tried.is_none() && whole {
-                cancelled(self.store()?, chunk)?;
-            }
-            return Ok(());
+            // Of one that may have got through they are cancelled when that is known.
+            return match chunk.tried {
+                None if whole => cancelled(self.store()?, chunk).map(drop),
+                None => self.cut(chunk, here, &all.difference(here)),
+                Some(_) => Ok(()),
+            };
         }
         if !whole {
             return Err(ClientError::Usage(format!(
@@ -162,6 +164,37 @@ impl Client {
         let to = if hold { Unstarted::Held } else { Unstarted::Created };
         self.store()?.set_unstarted(chunk.batch, Some(here), &to, now).map(drop)?;
         Ok(())
+    }
+
+    /// Ends some jobs of an array that was not sent; what is left goes out as an array of its own.
+    fn cut(&mut self, chunk: &ChunkRow, cancelled: &IndexSet, rest: &IndexSet) -> Result<(), ClientError> {
+        let batch = chunk.batch;
+        let spec = self.spec(batch, chunk.k)?;
+        let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
+        let held = !self.store()?.indices_in(batch, &[JobState::Held])?.intersection(rest).is_empty();
+        let mut handed = HandedOver::of(chunk);
+        // It goes to the end of a chain that keeps `--max-running`.
+        let chunks = self.store()?.chunks(batch)?;
+        handed.follows |= chunks.iter().any(|one| one.k != chunk.k && HandedOver::of(one).follows);
+        let state = match handed.later {
+            _ if held => JobState::Held,
+            true => JobState::Created,
+            false => JobState::Submitting,
+        };
+        let new = NewSubmission {
+            array: rest.len() > 1,
+            throttle: chunk.throttle,
+            // What it waits for is looked at anew before it is sent.
+            depends: handed.to_text(),
+            ..NewSubmission::new(tag, rest.clone())
+        };
+        let cut = Cut { cancelled, reason: UNSENT, rest: &new, state };
+        let k = self.store()?.cut_chunk(batch, chunk.k, &cut, Timestamp::now())?;
+        // A retry has a spec of its own. Its script is written when it is sent.
+        let text = serde_json::to_vec(&spec)
+            .map_err(|e| ClientError::file("write", self.layout().spec(batch, k), e.into()))?;
+        write_new(&self.layout().spec(batch, k), &text)
+            .map_err(|e| ClientError::file("write", self.layout().spec(batch, k), e))
     }
 
     /// Notes which targets a query just now showed: some servers do not survive unknown ids among known ones.

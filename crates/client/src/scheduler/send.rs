@@ -73,6 +73,9 @@ const FORGOTTEN: Duration = Duration::from_secs(240);
 /// The first wait before another try; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
+/// Why a job was never sent that nobody wanted any more.
+pub(crate) const UNSENT: &str = "it was cancelled before it was sent";
+
 /// Where the scheduler's own output of a submission goes.
 pub(crate) fn log(layout: &Layout, chunk: &ChunkRow) -> PathBuf {
     layout.batch(chunk.batch).join(format!("{}.sched", chunk.k))
@@ -287,9 +290,8 @@ pub(crate) fn all_cancelled(store: &mut Store, chunk: &ChunkRow) -> Result<bool,
 
 /// Ends a submission that was cancelled before it got through.
 pub(crate) fn cancelled(store: &mut Store, chunk: &ChunkRow) -> Result<Sending, ClientError> {
-    let why = "it was cancelled before it was sent";
-    store.mark_refused(chunk.batch, chunk.k, Cause::Cancelled, why, Timestamp::now())?;
-    Ok(Sending::Never(why.to_owned()))
+    store.mark_refused(chunk.batch, chunk.k, Cause::Cancelled, UNSENT, Timestamp::now())?;
+    Ok(Sending::Never(UNSENT.to_owned()))
 }
 
 /// What a chained submission follows.

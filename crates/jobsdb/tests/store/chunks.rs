@@ -1,7 +1,9 @@
 //! How batches go to a scheduler: submissions, their chunks, and what becomes of their jobs.
 
 use cluster_core::{BatchId, Cause, IndexSet, JobId, JobState, RemoteId, Tag, Timestamp};
-use cluster_jobsdb::{JobChange, NewBatch, NewSubmission, RunRecord, Runs, Store, StoreError, Unstarted};
+use cluster_jobsdb::{
+    Cut, JobChange, NewBatch, NewSubmission, RunRecord, Runs, Store, StoreError, Unstarted,
+};
 
 use crate::faults::execute;
 use crate::{batch, open};
@@ -116,6 +118,38 @@ fn a_batch_is_untouched_until_something_is_asked_or_told_of_it() {
     store.request_cancel(whole, None, Timestamp(6)).unwrap();
     assert!(!store.is_untouched(whole).unwrap());
     assert!(!store.is_untouched(BatchId(77)).unwrap());
+    assert!(store.check().unwrap().is_sound());
+}
+
+#[test]
+fn what_is_left_of_a_chunk_goes_out_in_its_place() {
+    let root = tempfile::tempdir().unwrap();
+    let mut store = open(root.path());
+    let id = store.accept(&[sent_as(1, 6, &["0-3", "4-5"])]).unwrap()[0];
+    let rest = submission(9, "0,2-3");
+    let cut = Cut { cancelled: &set("1"), reason: "not wanted", rest: &rest, state: JobState::Created };
+    for _ in 0..2 {
+        assert_eq!(store.cut_chunk(id, 0, &cut, Timestamp(5)).unwrap(), 2);
+    }
+    let of = |store: &mut Store, state| {
+        let seen = states(store, id);
+        seen.iter().filter(|one| one.0 == state).map(|one| one.1).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&mut store, JobState::Created), [2, 2, 2]);
+    assert_eq!(of(&mut store, JobState::Submitting), [1, 1]);
+    let job = store.job(JobId { batch: id, index: 1 }).unwrap().unwrap();
+    assert_eq!((job.cause, job.reason.as_deref(), job.run), (Some(Cause::Cancelled), Some("not wanted"), 1));
+    let open_ones = store.open_chunks("slurm").unwrap();
+    assert_eq!(
+        open_ones.iter().map(|c| (c.k, c.jobs.to_string())).collect::<Vec<_>>(),
+        [(1, "4-5".to_owned()), (2, "0,2-3".to_owned())]
+    );
+    assert_eq!(open_ones[1].runs, Runs::all(1));
+    // What was sent is not taken out of the scheduler's hands.
+    store.mark_sent(id, 1, &RemoteId("7".into()), Timestamp(6), false).unwrap();
+    let cut = Cut { cancelled: &set("5"), rest: &submission(10, "4"), ..cut };
+    assert!(matches!(store.cut_chunk(id, 1, &cut, Timestamp(7)), Err(StoreError::NotEnded { .. })));
+    assert_eq!(of(&mut store, JobState::Queued), [1, 1]);
     assert!(store.check().unwrap().is_sound());
 }
 
