@@ -40,6 +40,7 @@ fn an_array_is_one_line_and_can_be_unfolded() {
     assert_eq!(of_ours(&["queue", "--json", "--tasks"]), 30);
     assert_eq!(of_ours(&["queue", "--json", "--state", "running"]), 0);
     assert_eq!(of_ours(&["queue", "--json", "--state", "held"]), 1);
+    assert_eq!(of_ours(&["queue", "--json", "--state", "running,held"]), 1);
     site.cluster(["cancel", &batch]).good();
 }
 

@@ -113,6 +113,18 @@ fn tables_by_header_names() {
     assert_eq!(map(&world, &["--csv", "twice.csv", "--", "echo", "{b}{1}{3}"]), "213\n");
     // `${a}` is the shell's own.
     assert_eq!(map(&world, &["--csv", "twice.csv", "--sh", "a=x; echo \"${a}\" {b}"]), "x 2\n");
+    for open in ["a,b\n1,\"x\n2,y\n", "a,b\n1,\"x", "a,b\n1,\"x\"\"\n"] {
+        world.file("open.csv", open);
+        let said = world.cluster(["map", "--csv", "open.csv", "--", "echo", "{b}"]).code(2);
+        said.says(["open.csv: row 1: its last quote is never closed"]).prints("");
+    }
+    for closed in ["a\n\"x\n\"\n", "a\n\"x\n\"", "a\n\"x\r\n\"\r\n\r\n"] {
+        world.file("closed.csv", closed);
+        world.cluster(["map", "--csv", "closed.csv", "--", "test", "x", "=", "{a}"]).code(1);
+        world
+            .cluster(["map", "--csv", "closed.csv", "--sh", "test \"$(echo {a} | tr -d '\\r')\" = x"])
+            .good();
+    }
     world.file("short.csv", "a,b\n1\n");
     world.cluster(["map", "--csv", "short.csv", "--", "echo"]).code(2).says(["short.csv"]);
 }

@@ -25,14 +25,14 @@ pub(crate) struct Args {
     /// Everybody's jobs, not only mine
     #[arg(long, short = 'a', conflicts_with = "user")]
     all: bool,
-    /// This user's jobs (repeatable)
-    #[arg(long, short = 'u', value_name = "USER")]
+    /// This user's jobs (repeatable, or several with commas)
+    #[arg(long, short = 'u', value_name = "USER", value_delimiter = ',')]
     user: Vec<String>,
-    /// Jobs in this partition or queue (repeatable)
-    #[arg(long, short = 'p', value_name = "PARTITION")]
+    /// Jobs in this partition or queue (repeatable, or several with commas)
+    #[arg(long, short = 'p', value_name = "PARTITION", value_delimiter = ',')]
     partition: Vec<String>,
-    /// Jobs in this state: running, queued, held, done, bad, or a single state (repeatable)
-    #[arg(long, value_name = "STATE")]
+    /// Jobs in this state: running, queued, held, done, bad, or a single state (repeatable, or with commas)
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
     state: Vec<Group>,
     /// Jobs with a name like this; the tag behind the name of a job of ours need not be named
     #[arg(long, value_name = "GLOB")]

@@ -1,6 +1,6 @@
 //! Tables as inputs: CSV files, and files of JSON objects.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use cluster_client::Stage;
@@ -17,7 +17,8 @@ pub(super) fn csv_rows(
     path: &Path,
     cwd: &Path,
 ) -> anyhow::Result<(SourceKind, Vec<String>)> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(open(path, cwd)?);
+    // A line more, which is empty: a quote that was never closed takes it in.
+    let mut reader = csv::ReaderBuilder::new().from_reader(Ending::of(open(path, cwd)?).chain(&b"\n"[..]));
     let wrong = |error: csv::Error| usage(format!("{}: {error}", path.display()));
     let columns: Vec<String> = reader
         .byte_headers()
@@ -29,13 +30,46 @@ pub(super) fn csv_rows(
         return Err(usage(format!("{} has no header line", path.display())));
     }
     let (file, mut writer) = stage.inputs()?;
-    for (number, row) in reader.byte_records().enumerate() {
+    let (mut number, mut last) = (0, false);
+    for row in reader.byte_records() {
         let row = row.map_err(wrong)?;
+        last = row.iter().next_back().is_some_and(|field| field.ends_with(b"\n"));
         let row: Vec<_> = row.iter().map(|field| ByteString(field.to_vec())).collect();
-        refuse_nul(&row, || format!("{}: row {}", path.display(), number + 1))?;
+        number += 1;
+        refuse_nul(&row, || format!("{}: row {number}", path.display()))?;
         writer.push_columns(&row)?;
     }
+    if last && reader.into_inner().into_inner().0.text != *b"\n\"" {
+        return Err(usage(format!("{}: row {number}: its last quote is never closed", path.display())));
+    }
     Ok((SourceKind::Stored { file, count: writer.finish()? }, columns))
+}
+
+/// Remembers how a text ends: its last two bytes, without the ends of lines behind them.
+struct Ending<R> {
+    from: R,
+    text: [u8; 2],
+    /// The last byte of all.
+    end: u8,
+}
+
+impl<R: Read> Ending<R> {
+    fn of(from: R) -> Self {
+        Self { from, text: [0; 2], end: 0 }
+    }
+}
+
+impl<R: Read> Read for Ending<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(into)?;
+        let new = &into[..count];
+        if let Some(at) = new.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')) {
+            let before = at.checked_sub(1).and_then(|at| new.get(at).copied());
+            self.text = [before.unwrap_or(self.end), new[at]];
+        }
+        self.end = new.last().copied().unwrap_or(self.end);
+        Ok(count)
+    }
 }
 
 /// The first object's keys are the columns, in their order; later ones must have them all.
