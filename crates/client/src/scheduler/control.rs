@@ -141,6 +141,18 @@ impl Client {
                 chunk.batch
             )));
         };
+        // It may have been sent before the lock was ours. Whoever sent it has seen the request to cancel.
+        let chunks = self.store()?.chunks(chunk.batch)?;
+        let Some(chunk) = chunks.iter().find(|one| one.k == chunk.k && one.remote.is_none() && !one.over)
+        else {
+            return match control {
+                Control::Cancel => Ok(()),
+                _ => Err(ClientError::Usage(format!(
+                    "batch {} was sent just now: try again in a moment",
+                    chunk.batch
+                ))),
+            };
+        };
         let all = self.store()?.indices_in(chunk.batch, &LIVE)?.intersection(&chunk.jobs);
         let whole = all.difference(here).is_empty();
         let now = Timestamp::now();
@@ -148,7 +160,7 @@ impl Client {
             // Of one that may have got through they are cancelled when that is known.
             return match chunk.tried {
                 None if whole => cancelled(self.store()?, chunk).map(drop),
-                None => self.cut(chunk, here, &all.difference(here)),
+                None => self.cut(chunk, &chunks, here, &all.difference(here)),
                 Some(_) => Ok(()),
             };
         }
@@ -166,15 +178,25 @@ impl Client {
         Ok(())
     }
 
-    /// Ends some jobs of an array that was not sent; what is left goes out as an array of its own.
-    fn cut(&mut self, chunk: &ChunkRow, cancelled: &IndexSet, rest: &IndexSet) -> Result<(), ClientError> {
+    /// Ends some jobs of an array that was not sent; what is left goes out as an array of its own. The caller holds the
+    /// lock of the batch, whose `chunks` these are.
+    fn cut(
+        &mut self,
+        chunk: &ChunkRow,
+        chunks: &[ChunkRow],
+        cancelled: &IndexSet,
+        rest: &IndexSet,
+    ) -> Result<(), ClientError> {
         let batch = chunk.batch;
-        let spec = self.spec(batch, chunk.k)?;
         let tag = draw_tag().map_err(|e| ClientError::file("read", "/dev/urandom", e))?;
+        // Before it is recorded: a retry has a spec of its own. The script is written when it is sent.
+        let spec = self.spec(batch, chunk.k)?;
+        let path = self.layout().spec(batch, chunks.last().map_or(0, |last| last.k) + 1);
+        let written = serde_json::to_vec(&spec).map_err(Into::into).and_then(|text| write_new(&path, &text));
+        written.map_err(|e| ClientError::file("write", &path, e))?;
         let held = !self.store()?.indices_in(batch, &[JobState::Held])?.intersection(rest).is_empty();
         let mut handed = HandedOver::of(chunk);
         // It goes to the end of a chain that keeps `--max-running`.
-        let chunks = self.store()?.chunks(batch)?;
         handed.follows |= chunks.iter().any(|one| one.k != chunk.k && HandedOver::of(one).follows);
         let state = match handed.later {
             _ if held => JobState::Held,
@@ -189,12 +211,8 @@ impl Client {
             ..NewSubmission::new(tag, rest.clone())
         };
         let cut = Cut { cancelled, reason: UNSENT, rest: &new, state };
-        let k = self.store()?.cut_chunk(batch, chunk.k, &cut, Timestamp::now())?;
-        // A retry has a spec of its own. Its script is written when it is sent.
-        let text = serde_json::to_vec(&spec)
-            .map_err(|e| ClientError::file("write", self.layout().spec(batch, k), e.into()))?;
-        write_new(&self.layout().spec(batch, k), &text)
-            .map_err(|e| ClientError::file("write", self.layout().spec(batch, k), e))
+        self.store()?.cut_chunk(batch, chunk.k, &cut, Timestamp::now())?;
+        Ok(())
     }
 
     /// Notes which targets a query just now showed: some servers do not survive unknown ids among known ones.
