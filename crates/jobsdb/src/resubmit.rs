@@ -49,6 +49,7 @@ statements! {
                 AND j.idx >= r.value ->> 0 AND j.idx < r.value ->> 1) jobs) \
          GROUP BY run, island ORDER BY min(idx) LIMIT -1"
     );
+    ASKED = "SELECT idx FROM job WHERE batch = ?1 AND state < 7 AND cancel_requested IS NOT NULL";
     INSERT_SUBMISSION = "INSERT INTO submission (batch, k, tag, jobs, created) VALUES (?1, ?2, ?3, ?4, ?5)";
 }
 
@@ -140,7 +141,8 @@ pub struct Cut<'a> {
 
 impl Store {
     /// Ends jobs of a chunk that was not sent as cancelled, and records what is left of it as a further submission, in
-    /// whose place it is: its number. A tag that is there already returns the number it got.
+    /// whose place it is: its number, or `k` where nothing is. Those whose end was asked for are ended with them. A tag
+    /// that is there already returns the number it got.
     ///
     /// # Errors
     /// As [`Self::resubmit`]; what is left must be created, submitting or held.
@@ -161,14 +163,27 @@ impl Store {
             if let Some(known) = with_tag(connection, &rest.tag).await? {
                 return Ok(known.k);
             }
+            // Others may have asked for the end of more of them meanwhile.
+            let rows = sqlx::query(ASKED).bind(key(batch)).fetch_all(&mut *connection).await?;
+            let asked: Result<IndexSet, sqlx::Error> =
+                rows.iter().map(|row| row.try_get::<u32, _>(0)).collect();
+            let asked = asked?.intersection(&jobs);
+            let jobs = jobs.difference(&asked);
             let end = Unstarted::Ended { cause: Cause::Cancelled, reason: Some(reason.to_owned()) };
             let row = get(connection, batch).await?;
             set_jobs(connection, &row, Some(cancelled), &end, now).await?;
             let row = get(connection, batch).await?;
+            set_jobs(connection, &row, Some(&asked), &end, now).await?;
+            if jobs.is_empty() {
+                sqlx::query(CHUNK_OVER).bind(key(batch)).bind(k).execute(connection).await?;
+                return Ok(k);
+            }
+            let rest = NewSubmission { array: jobs.len() > 1, jobs: jobs.clone(), ..rest.clone() };
+            let row = get(connection, batch).await?;
             set_jobs(connection, &row, Some(&jobs), &Unstarted::Created, now).await?;
             let row = get(connection, batch).await?;
             let new = begin_again(connection, &row, &jobs, state, now).await?;
-            record(connection, &row, &[new], std::slice::from_ref(rest), &jobs, now).await?;
+            record(connection, &row, &[new], std::slice::from_ref(&rest), &jobs, now).await?;
             sqlx::query(CHUNK_OVER).bind(key(batch)).bind(k).execute(connection).await?;
             Ok(new)
         })

@@ -145,6 +145,13 @@ fn what_is_left_of_a_chunk_goes_out_in_its_place() {
         [(1, "4-5".to_owned()), (2, "0,2-3".to_owned())]
     );
     assert_eq!(open_ones[1].runs, Runs::all(1));
+    // Who asked meanwhile is not forgotten.
+    store.request_cancel(id, Some(&set("0")), Timestamp(6)).unwrap();
+    let last = submission(11, "0,3");
+    let cut_again = Cut { cancelled: &set("2"), rest: &last, ..cut };
+    assert_eq!(store.cut_chunk(id, 2, &cut_again, Timestamp(6)).unwrap(), 3);
+    assert_eq!(of(&mut store, JobState::Created), [3]);
+    assert_eq!(of(&mut store, JobState::Failed).len(), 3);
     // What was sent is not taken out of the scheduler's hands.
     store.mark_sent(id, 1, &RemoteId("7".into()), Timestamp(6), false).unwrap();
     let cut = Cut { cancelled: &set("5"), rest: &submission(10, "4"), ..cut };
